@@ -1,0 +1,156 @@
+"""Every setting, read once from the environment into one frozen object.
+
+All problems are reported together, each by the name of its variable. No secret has a default, and none shows in
+`repr`, in an error or in a log.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+ROOT_KEY_BYTES = 32
+DATABASE_SCHEMES = {"postgresql", "postgresql+psycopg", "postgres"}
+REDIS_SCHEMES = {"redis", "rediss", "unix"}
+SMTP_SCHEMES = {"smtp", "smtps", "smtp+plain"}
+
+
+class SettingsProblems(Exception):  # noqa: N818  (plural on purpose: it carries all of them)
+    """The environment can't be used. `problems` has one sentence for each variable, and none holds a secret."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("These settings can't be used:\n" + "\n".join(f"  {problem}" for problem in problems))
+        self.problems = problems
+
+
+def _split(url: str, schemes: set[str]) -> SplitResult:
+    """Return the parts of `url`; never quote it in an error, it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not an address") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"must start with one of {', '.join(sorted(f'{scheme}://' for scheme in schemes))}")
+    return parts
+
+
+def _database(url: str) -> str:
+    _split(url, DATABASE_SCHEMES)
+    return url
+
+
+def _redis(url: str) -> str:
+    _split(url, REDIS_SCHEMES)
+    return url
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether `host` can only be this machine, without asking any resolver."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _smtp(url: str) -> str:
+    parts = _split(url, SMTP_SCHEMES)
+    if not parts.hostname:
+        raise ValueError("names no host")
+    if parts.scheme == "smtp+plain" and not is_loopback(parts.hostname):
+        raise ValueError("smtp+plain:// sends in the clear and is for this machine only; use smtp:// or smtps://")
+    return url
+
+
+def _public(url: str) -> str:
+    parts = _split(url, {"https"})
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be https://, a host and perhaps a path, and nothing else")
+    return url.rstrip("/")
+
+
+def _root_key(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    for decode in (bytes.fromhex, _base64):
+        try:
+            key = decode(given.strip())
+        except (ValueError, binascii.Error):
+            continue
+        if len(key) < ROOT_KEY_BYTES:
+            raise ValueError(f"must be at least {ROOT_KEY_BYTES} random bytes")
+        return key
+    raise ValueError("must be base64 or hexadecimal")
+
+
+def _base64(text: str) -> bytes:
+    padded = text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4)
+    return base64.b64decode(padded, validate=True)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("is not a time zone such as Asia/Kolkata") from None
+    return name
+
+
+def _listen(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be host:port; port 0 takes a free one")
+    return address
+
+
+class Settings(BaseModel):
+    """The frozen settings of one process. Aliases are the names of the environment variables."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True)
+
+    database_url: Annotated[str, AfterValidator(_database)] | None = Field(None, alias="DATABASE_URL", repr=False)
+    database_owner_url: Annotated[str, AfterValidator(_database)] | None = Field(
+        None, alias="DATABASE_OWNER_URL", repr=False
+    )
+    redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(None, alias="REDIS_URL", repr=False)
+    smtp_url: Annotated[str, AfterValidator(_smtp)] | None = Field(None, alias="SMTP_URL", repr=False)
+    sendgrid_api_key: str | None = Field(None, alias="SENDGRID_API_KEY", repr=False)
+    sendgrid_host: str = Field("https://api.sendgrid.com", alias="SENDGRID_HOST", pattern=r"^https?://")
+    public_url: Annotated[str, AfterValidator(_public)] = Field("https://localhost", alias="PUBLIC_URL")
+    root_key: Annotated[bytes, BeforeValidator(_root_key)] | None = Field(None, alias="ASKFIRST_ROOT_KEY", repr=False)
+    data: Path = Field(Path("var/askfirst"), alias="ASKFIRST_DATA")
+    web_listen: Annotated[str, AfterValidator(_listen)] = Field("127.0.0.1:0", alias="WEB_LISTEN")
+    web_threads: int = Field(16, alias="WEB_THREADS", ge=16, le=256)
+    trusted_proxies: int = Field(0, alias="TRUSTED_PROXIES", ge=0, le=8)
+    workers: int = Field(2, alias="WORKERS", ge=1, le=64)
+    shop_zone: Annotated[str, AfterValidator(_zone)] = Field("Asia/Kolkata", alias="SHOP_ZONE")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", alias="LOG_LEVEL")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings in `environ`, or raise `SettingsProblems` with every problem at once.
+
+        A variable that is set but empty counts as not set.
+        """
+        names = {str(field.alias) for field in cls.model_fields.values()}
+        try:
+            return cls.model_validate({name: environ[name] for name in names if environ.get(name, "").strip()})
+        except ValidationError as error:
+            raise SettingsProblems(_sentences(error)) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """Return these settings with `changes` (by field name), checked like the environment."""
+        return type(self).model_validate({**dict(self), **changes}, by_name=True)
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return sorted(f"{one['loc'][0]} {one['msg'].removeprefix('Value error, ')}" for one in found)
