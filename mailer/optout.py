@@ -1,0 +1,188 @@
+"""The opt-out door: a no is in force when its first transaction commits, and is answered within about a second.
+
+First a `stop_requests` row is committed: that never waits, and every gate that starts later reads it. Then, within
+one second in all, the locks are taken and the ledger is written. A gate that ran before the row holds the locks
+until it has handed over (at most W = 0.8 s of first bytes), so after either answer no hand-over starts. An opt-out
+by link or account also stops its address: another record with the same address is not mailed either.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from config.keys import Keys
+from mailer import address as addresses
+from mailer.consent.ledger import fold_stop_requests, lock_customers
+from mailer.errors import AddressMoved, Unavailable
+from mailer.suppression import OPT_OUT, lock_addresses, suppress
+
+PATIENCE = 1.0
+"""Seconds an opt-out waits for locks before it answers from its stop request."""
+
+GIVE_UP = {"57014", "55P03", "40P01", "40001"}
+"""Cancelled by the time-out, lock not available, deadlock, serialization: the stop request already holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a stop came to. `in_flight`: a message whose first byte may be out already."""
+
+    known: bool
+    """Whether anybody has this address or reference."""
+    scope: str
+    at: datetime
+    via: Literal["ledger", "stop_request"]
+    in_flight: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Whom:
+    customer_id: int | None
+    address_hash: bytes | None
+
+
+def stop_person(
+    engine: Engine, *, customer_id: int, scope: str, source: str, evidence: Mapping[str, Any] | None = None
+) -> Answer:
+    """Stop mail about `scope` (a purpose or `all`) to a person and to their present address.
+
+    Owns its transactions. Raises Unavailable when the database can't be reached: then nothing is sent either.
+    """
+    return _stop(engine, _Whom(customer_id, None), scope, source, evidence)
+
+
+def stop_address(
+    engine: Engine,
+    keys: Keys,
+    *,
+    address: str,
+    scope: str = "all",
+    source: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> Answer:
+    """Stop mail to an address as somebody typed it, known or not. Raises BadAddress for what is no address."""
+    hashed = addresses.hash_address(keys, addresses.parse(address).canonical)
+    return _stop(engine, _Whom(None, hashed), scope, source, evidence)
+
+
+def fold_waiting(
+    session: Session, request_id: int, customer_id: int | None, address_hash: bytes | None, scope: str
+) -> None:
+    """Fold one stop request that was answered before it could be written to the ledger. For the clock."""
+    _write(session, _Whom(customer_id, address_hash), scope, request_id, _Patience(PATIENCE))
+
+
+def _stop(engine: Engine, whom: _Whom, scope: str, source: str, evidence: Mapping[str, Any] | None) -> Answer:
+    patience = _Patience(PATIENCE)
+    with _reachable(), Session(engine) as session:
+        request = session.execute(
+            text("""INSERT INTO stop_requests (customer_id, address_hash, scope, source, document)
+                    VALUES (CAST(:customer AS bigint), coalesce(CAST(:hash AS bytea),
+                              (SELECT address_hash FROM addresses WHERE customer_id = CAST(:customer AS bigint))),
+                            :scope, :source, CAST(:document AS jsonb))
+                    RETURNING id, requested_at, address_hash,
+                      (SELECT count(*) FROM addresses a WHERE a.address_hash = CAST(:hash AS bytea)) AS holders"""),
+            {
+                "customer": whom.customer_id,
+                "hash": whom.address_hash,
+                "scope": scope,
+                "source": source,
+                "document": json.dumps(dict(evidence or {}), ensure_ascii=False),
+            },
+        ).one()
+        session.commit()
+        stopped = _Whom(whom.customer_id, request.address_hash)
+        known = whom.customer_id is not None or request.holders > 0
+        via: Literal["ledger", "stop_request"] = "ledger"
+        try:
+            _write(session, stopped, scope, request.id, patience)
+            session.commit()
+        except (OperationalError, AddressMoved) as trouble:
+            # Whatever went wrong, the stop request is committed: the gate refuses, and the clock folds it.
+            if _given_up(trouble):
+                session.rollback()
+            else:
+                session.invalidate()
+            via = "stop_request"
+    return Answer(known, scope, request.requested_at, via, in_flight=_in_flight(engine, stopped))
+
+
+def _write(session: Session, whom: _Whom, scope: str, request_id: int, patience: _Patience) -> None:
+    """Take the locks in their order, write ledger and suppression, and fold the request. Does not commit."""
+    for _ in range(5):
+        patience.limit(session)
+        if whom.address_hash is not None:
+            lock_addresses(session, [whom.address_hash])
+        people = _holders(session, whom)
+        patience.limit(session)
+        lock_customers(session, people)
+        # A later statement: what the locking one saw may be older than its locks.
+        if _holders(session, whom) == people:
+            break
+        session.rollback()
+    else:
+        raise AddressMoved("The address kept moving between records.")
+    fold_stop_requests(session, people)
+    if whom.address_hash is not None:
+        suppress(session, whom.address_hash, scope, OPT_OUT)
+    session.execute(
+        text("UPDATE stop_requests SET folded_at = clock_timestamp() WHERE id = :id AND folded_at IS NULL"),
+        {"id": request_id},
+    )
+
+
+def _holders(session: Session, whom: _Whom) -> list[int]:
+    found = session.execute(
+        text("""SELECT id FROM customers WHERE id = CAST(:customer AS bigint)
+                UNION SELECT customer_id FROM addresses WHERE address_hash = CAST(:hash AS bytea) ORDER BY 1"""),
+        {"customer": whom.customer_id, "hash": whom.address_hash},
+    )
+    return list(found.scalars())
+
+
+def _in_flight(engine: Engine, whom: _Whom) -> bool:
+    # Asked after the stop is committed: what is open now began before it.
+    with _reachable(), Session(engine) as session:
+        return bool(
+            session.execute(
+                text("""SELECT EXISTS (SELECT 1 FROM open_handovers WHERE customer_id = CAST(:customer AS bigint)
+                          OR customer_id IN (SELECT customer_id FROM addresses
+                                              WHERE address_hash = CAST(:hash AS bytea)))"""),
+                {"customer": whom.customer_id, "hash": whom.address_hash},
+            ).scalar()
+        )
+
+
+class _Patience:
+    """One second in all, over every statement that may wait: `lock_timeout` counts per wait, and there are two."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def limit(self, session: Session) -> None:
+        left = max(1, int((self._until - time.monotonic()) * 1000))
+        session.execute(text("SELECT set_config('statement_timeout', :left, true)"), {"left": f"{left}ms"})
+
+
+def _given_up(trouble: Exception) -> bool:
+    return isinstance(trouble, AddressMoved) or getattr(getattr(trouble, "orig", None), "sqlstate", None) in GIVE_UP
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as trouble:
+        if trouble.connection_invalidated or getattr(trouble.orig, "sqlstate", None) is None:
+            raise Unavailable("The database can't be reached. Nothing is being sent meanwhile.") from trouble
+        raise
