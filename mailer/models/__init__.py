@@ -2,7 +2,7 @@
 
 `people` customers and addresses, `consent` the ledger and its projection, `catalogue` what they bought and wish
 for, `mandates` all a delivery may know of a campaign, `deliveries` snapshot, queue and receipt in one row,
-`operators` who works here and what they did. Start with `consent`.
+`operators` who works here and what they did, `rates` how often was asked. Start with `consent`.
 """
 
 from mailer.models.catalogue import (
@@ -38,6 +38,7 @@ from mailer.models.deliveries import (
 from mailer.models.mandates import Installation, Mandate, Revision, SenderIdentity
 from mailer.models.operators import Operator, OperatorAct, Role
 from mailer.models.people import Address, Customer, CustomerLimit
+from mailer.models.rates import RateCount
 
 __all__ = [
     "Address",
@@ -65,6 +66,7 @@ __all__ = [
     "Product",
     "PurchaseFacet",
     "Purpose",
+    "RateCount",
     "Revision",
     "Role",
     "SenderIdentity",

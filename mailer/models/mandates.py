@@ -98,3 +98,5 @@ class Mandate(Base):
     quiet_until: Mapped[time | None]
     ends_at: Mapped[datetime | None]
     """After this what is still pending expires."""
+    audience_sentence: Mapped[str | None]
+    """Whom this was meant for, as a sentence about them: shown to everybody who got it and asks why."""

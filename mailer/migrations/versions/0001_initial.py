@@ -286,6 +286,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_purposes_name")),
     )
     op.create_table(
+        "rate_counts",
+        sa.Column("bucket", sa.LargeBinary(), nullable=False),
+        sa.Column("window_start", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("hits", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "window_start", name=op.f("pk_rate_counts")),
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_index("ix_rate_counts_window_start", "rate_counts", ["window_start"], unique=False)
+    op.create_table(
         "revisions",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("campaign_id", sa.BigInteger(), nullable=False),
@@ -482,6 +491,7 @@ def upgrade() -> None:
         sa.Column("quiet_from", sa.Time(), nullable=True),
         sa.Column("quiet_until", sa.Time(), nullable=True),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("audience_sentence", sa.String(), nullable=True),
         sa.CheckConstraint("message_class IN ('marketing', 'notice')", name=op.f("ck_mandates_message_class")),
         sa.CheckConstraint(
             "state IN ('approved', 'sending', 'paused', 'cancelled', 'finished')", name=op.f("ck_mandates_state")
