@@ -1,0 +1,84 @@
+"""PURE: what a server's reply means, by the stage it answers (RFC 5321 section 4.2, RFC 3463, RFC 4954).
+
+The stage matters as much as the number: before the final dot nothing was taken, whatever happened; after it, silence
+means that nobody knows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mailer.providers.base import Outcome
+
+
+class Stage(IntEnum):
+    """How far a message, or the connection for it, has come."""
+
+    CONNECT = 0
+    GREETING = 1
+    TLS = 2
+    AUTH = 3
+    MAIL = 4
+    RCPT = 5
+    DATA = 6
+    DOT = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A server's answer; several lines are joined by a space."""
+
+    code: int
+    text: str = ""
+
+    @property
+    def number(self) -> str:
+        """`550 5.1.1`, or `550` where there is no enhanced code."""
+        enhanced = self.enhanced
+        return f"{self.code} {enhanced}" if enhanced else str(self.code)
+
+    @property
+    def enhanced(self) -> str:
+        """The enhanced status code of RFC 3463, or nothing."""
+        found = _ENHANCED.match(self.text)
+        return found.group(1) if found else ""
+
+
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\b")
+_QUEUED = re.compile(r"(?:queued as|\bid[= ])\s*<?([A-Za-z0-9._@-]{4,120})", re.IGNORECASE)
+_RELAY = re.compile(r"\brelay(ing)?\b", re.IGNORECASE)
+
+# 530, 534, 535, 538: sign in first, or not like that (RFC 4954). They are said at any stage.
+_OUR_CODES = {530, 534, 535, 538}
+# 5.7.8 and 5.7.9 sign-in; 5.7.25 to 5.7.29 no reverse name, SPF, DKIM or DMARC; 5.7.515 Outlook: not authenticated.
+# They are about who sends, never about who receives: to call them a bounce would suppress everybody.
+_OUR_ENHANCED = {"5.7.8", "5.7.9", "5.7.14", "5.7.515"} | {f"5.7.{n}" for n in range(25, 30)}
+
+
+def outcome_of(reply: Reply, stage: Stage) -> Outcome:
+    """The meaning of a reply that is not the one hoped for, or of the reply to the final dot."""
+    if reply.code // 100 == 2 and stage is Stage.DOT:
+        return Outcome.TAKEN
+    if reply.code // 100 == 4:
+        return Outcome.NOT_TAKEN
+    if reply.code // 100 == 5:
+        return Outcome.MISCONFIGURED if stage <= Stage.MAIL or _is_about_us(reply) else Outcome.REFUSED
+    # No number we know. After the dot nobody can tell; before it nothing was taken.
+    return lost_at(stage)
+
+
+def lost_at(stage: Stage) -> Outcome:
+    """The meaning of silence: a connection lost or a time-out, after `stage` began."""
+    return Outcome.IN_DOUBT if stage is Stage.DOT else Outcome.NOT_TAKEN
+
+
+def queue_id(reply: Reply) -> str | None:
+    """The server's own name for the message, if it tells one (`250 2.0.0 Ok: queued as 4F1A2`)."""
+    found = _QUEUED.search(reply.text)
+    return found.group(1) if found else None
+
+
+def _is_about_us(reply: Reply) -> bool:
+    return reply.code in _OUR_CODES or reply.enhanced in _OUR_ENHANCED or bool(_RELAY.search(reply.text))

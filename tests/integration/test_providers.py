@@ -1,0 +1,234 @@
+"""One contract over all providers: what a receipt says is what the world did.
+
+Each provider brings a world in which every kind of recipient can be made; the tests know only the interface.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from mailer.providers.base import Outcome
+from mailer.providers.memory import Act, Behaviour, MemoryProvider, script_from
+from mailer.providers.smtp import SmtpProvider
+from tests.integration.envelopes import Open, envelope
+from tests.integration.smtp_double import Mailbox, listening
+
+
+class MemoryWorld:
+    name = "memory"
+
+    def __init__(self):
+        self.acts = {}
+        self.provider = MemoryProvider(self.acts, seconds=1.0)
+        self.provider.script = self.acts
+
+    def make(self, recipient, behaviour):
+        self.acts[recipient] = Act(behaviour, seconds=60 if behaviour is Behaviour.HANG else 0)
+
+    def taken(self):
+        return [entry.recipient for entry in self.provider.taken]
+
+
+ANSWERS = {
+    Behaviour.REFUSE: ("RCPT", "550 5.1.1 no such user"),
+    Behaviour.NOT_TAKEN: ("RCPT", "451 4.3.0 try later"),
+    Behaviour.MISCONFIGURED: ("RCPT", "550 5.7.26 unauthenticated mail is not accepted"),
+    Behaviour.RESET_AFTER_ACCEPT: ("DOT", "take and reset"),
+    Behaviour.HANG: ("DOT", "take and hang"),
+}
+
+
+class SmtpWorld:
+    name = "smtp"
+
+    def __init__(self, mailbox, port):
+        self.mailbox = mailbox
+        self.provider = SmtpProvider(f"smtp+plain://127.0.0.1:{port}", seconds=1.0)
+
+    def make(self, recipient, behaviour):
+        stage, answer = ANSWERS[behaviour]
+        self.mailbox.tell(stage, recipient, answer)
+
+    def taken(self):
+        return [recipient for recipient, _, _ in self.mailbox.taken]
+
+
+@contextmanager
+def memory():
+    yield MemoryWorld()
+
+
+@contextmanager
+def smtp():
+    mailbox = Mailbox()
+    with listening(mailbox) as port:
+        yield SmtpWorld(mailbox, port)
+
+
+@pytest.fixture(params=[memory, smtp], ids=lambda made: made.__name__)
+def world(request):
+    with request.param() as made:
+        yield made
+        made.provider.close()
+
+
+def test_every_envelope_gets_one_receipt_in_order(world):
+    envelopes = [envelope(f"p{n}@example.com") for n in range(20)]
+    receipts = list(world.provider.hand_over(envelopes, Open()))
+    assert [r.delivery_id for r in receipts] == [e.delivery_id for e in envelopes]
+    assert {r.outcome for r in receipts} == {Outcome.TAKEN}
+    assert all(r.provider_message_id for r in receipts)
+    assert world.taken() == [e.recipient for e in envelopes]
+
+
+def test_a_receipt_comes_as_soon_as_it_is_known(world):
+    receipts = world.provider.hand_over([envelope("a@example.com"), envelope("b@example.com")], Open())
+    assert next(receipts).outcome is Outcome.TAKEN
+    assert world.taken() == ["a@example.com"]
+    assert next(receipts).outcome is Outcome.TAKEN
+
+
+def test_a_hand_over_that_is_left_half_way_starts_nothing_more(world):
+    receipts = world.provider.hand_over([envelope("a@example.com"), envelope("b@example.com")], Open())
+    next(receipts)
+    receipts.close()
+    assert [r.outcome for r in world.provider.hand_over([envelope("c@example.com")], Open())] == [Outcome.TAKEN]
+    assert world.taken() == ["a@example.com", "c@example.com"]
+
+
+def test_no_envelopes_no_receipts(world):
+    assert list(world.provider.hand_over([], Open())) == []
+
+
+def test_nothing_starts_once_the_window_is_closed(world):
+    """The window is asked before every message; after the first no nobody asks again, and nothing is written."""
+    window = Open(times=2)
+    receipts = list(world.provider.hand_over([envelope(f"p{n}@example.com") for n in range(5)], window))
+    assert [r.outcome for r in receipts] == [Outcome.TAKEN] * 2 + [Outcome.NOT_STARTED] * 3
+    assert world.taken() == ["p0@example.com", "p1@example.com"]
+    assert window.asked == 3
+
+
+def test_a_window_that_never_opened_lets_nothing_out(world):
+    receipts = list(world.provider.hand_over([envelope()], Open(times=0)))
+    assert [r.outcome for r in receipts] == [Outcome.NOT_STARTED]
+    assert world.taken() == []
+
+
+@pytest.mark.parametrize(
+    "behaviour, outcome",
+    [
+        (Behaviour.REFUSE, Outcome.REFUSED),
+        (Behaviour.NOT_TAKEN, Outcome.NOT_TAKEN),
+        (Behaviour.MISCONFIGURED, Outcome.MISCONFIGURED),
+    ],
+)
+def test_one_bad_recipient_harms_no_other(world, behaviour, outcome):
+    """Check 39: each recipient by itself, never the session."""
+    world.make("bad@example.com", behaviour)
+    envelopes = [envelope("a@example.com"), envelope("bad@example.com"), envelope("b@example.com")]
+    receipts = list(world.provider.hand_over(envelopes, Open()))
+    assert [r.outcome for r in receipts] == [Outcome.TAKEN, outcome, Outcome.TAKEN]
+    assert receipts[1].code[0] in "45"
+    assert world.taken() == ["a@example.com", "b@example.com"]
+
+
+def test_silence_after_acceptance_is_in_doubt_and_the_next_message_goes_on(world):
+    """Check 39: the message was taken, and nobody told us. It is never tried again by itself."""
+    world.make("lost@example.com", Behaviour.RESET_AFTER_ACCEPT)
+    envelopes = [envelope("lost@example.com"), envelope("b@example.com")]
+    receipts = list(world.provider.hand_over(envelopes, Open()))
+    assert [r.outcome for r in receipts] == [Outcome.IN_DOUBT, Outcome.TAKEN]
+    assert world.taken() == ["lost@example.com", "b@example.com"]
+
+
+def test_a_hung_hand_over_ends_in_time_with_one_message_in_doubt(world):
+    """D: what was written is in doubt, what never started surely was not taken; later all is well again."""
+    world.make("hung@example.com", Behaviour.HANG)
+    started = time.monotonic()
+    receipts = list(world.provider.hand_over([envelope("hung@example.com"), envelope("b@example.com")], Open()))
+    assert time.monotonic() - started < 2.0
+    assert receipts[0].outcome is Outcome.IN_DOUBT
+    assert receipts[1].outcome is Outcome.NOT_TAKEN
+    assert world.taken() == ["hung@example.com"]
+    assert [r.outcome for r in world.provider.hand_over([envelope("c@example.com")], Open())] == [Outcome.TAKEN]
+
+
+def test_closing_twice_is_allowed_and_a_later_hand_over_opens_again(world):
+    list(world.provider.hand_over([envelope("a@example.com")], Open()))
+    world.provider.close()
+    world.provider.close()
+    list(world.provider.hand_over([envelope("b@example.com")], Open()))
+    assert world.taken() == ["a@example.com", "b@example.com"]
+
+
+def test_providers_are_known_by_name(world):
+    assert world.provider.name == world.name
+
+
+# -- the memory provider's own promises --------------------------------------------------------------
+
+
+def test_the_ledger_tells_what_was_really_taken_whatever_was_answered(tmp_path):
+    """The oracle of the fault tests: one line a message taken, whatever the receipt says."""
+    ledger = tmp_path / "taken.jsonl"
+    script = {
+        "lost@example.com": Act(Behaviour.RESET_AFTER_ACCEPT),
+        "refused@example.com": Act(Behaviour.REFUSE),
+        "later@example.com": Act(Behaviour.NOT_TAKEN, retry_after=30),
+    }
+    provider = MemoryProvider(script, ledger=ledger)
+    envelopes = [envelope(who) for who in ("a@example.com", *script)]
+    before = time.monotonic()
+    receipts = list(provider.hand_over(envelopes, Open()))
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert [line["delivery_id"] for line in lines] == [str(e.delivery_id) for e in envelopes[:2]]
+    assert [line["recipient"] for line in lines] == ["a@example.com", "lost@example.com"]
+    assert all(before <= line["first_byte"] <= time.monotonic() and line["campaign_id"] == 7 for line in lines)
+    assert receipts[3].retry_after == 30
+
+
+def test_many_processes_may_share_one_ledger(tmp_path):
+    ledger = tmp_path / "taken.jsonl"
+    providers = [MemoryProvider(ledger=ledger) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda p=p: list(p.hand_over([envelope() for _ in range(25)], Open())))
+        for p in providers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({json.loads(line)["delivery_id"] for line in ledger.read_text().splitlines()}) == 100
+
+
+def test_a_slow_provider_takes_its_time_for_each_message():
+    provider = MemoryProvider(usually=Act(seconds=0.05))
+    started = time.monotonic()
+    assert {r.outcome for r in provider.hand_over([envelope() for _ in range(4)], Open())} == {Outcome.TAKEN}
+    assert time.monotonic() - started >= 0.2
+
+
+def test_a_hang_can_be_ended_from_outside():
+    """So that a race test waits for nothing but its own rival."""
+    begun = threading.Event()
+    provider = MemoryProvider(usually=Act(Behaviour.HANG, seconds=60), on_first_byte=lambda _: begun.set())
+    receipts = []
+    thread = threading.Thread(target=lambda: receipts.extend(provider.hand_over([envelope()], Open())))
+    thread.start()
+    assert begun.wait(5)
+    provider.release.set()
+    thread.join(5)
+    assert [r.outcome for r in receipts] == [Outcome.IN_DOUBT]
+
+
+def test_a_provider_that_breaks_its_contract_can_be_played():
+    provider = MemoryProvider(script_from({"a@example.com": {"behaviour": "raise"}}))
+    with pytest.raises(RuntimeError):
+        list(provider.hand_over([envelope("a@example.com")], Open()))
+    assert provider.taken == []
