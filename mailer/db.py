@@ -22,6 +22,9 @@ IDLE_IN_TRANSACTION = 15.0
 APPEND_ONLY = ("consent_events", "delivery_attempts", "operator_acts", "suppression_events")
 """Tables that the application's role may add to and read, and nothing else."""
 
+NEVER_REMOVED = ("suppressions", "stop_requests", "revisions", "wordings", "approvals", "consent_state")
+"""Tables of which the application's role may remove nothing: a no is not undone by taking its row away."""
+
 NAMES = {
     "ix": "ix_%(column_0_N_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -94,6 +97,7 @@ def grant_to(url: str, app_role: str) -> None:
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
             f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
             f"REVOKE UPDATE, DELETE, TRUNCATE ON {', '.join(APPEND_ONLY)} FROM {role}",
+            f"REVOKE DELETE, TRUNCATE ON {', '.join(NEVER_REMOVED)} FROM {role}",
             f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON alembic_version FROM {role}",
         ):
             connection.execute(text(statement))

@@ -29,6 +29,9 @@ from mailer.suppression import OPT_OUT, lock_addresses, suppress
 PATIENCE = 1.0
 """Seconds an opt-out waits for locks before it answers from its stop request."""
 
+GATES_PASSED = 0.85
+"""Seconds after which no gate that ran before the stop request can still start a message: a little more than W."""
+
 GIVE_UP = {"57014", "55P03", "40P01", "40001"}
 """Cancelled by the time-out, lock not available, deadlock, serialization: the stop request already holds."""
 
@@ -83,7 +86,6 @@ def fold_waiting(
 
 
 def _stop(engine: Engine, whom: _Whom, scope: str, source: str, evidence: Mapping[str, Any] | None) -> Answer:
-    patience = _Patience(PATIENCE)
     with _reachable(), Session(engine) as session:
         request = session.execute(
             text("""INSERT INTO stop_requests (customer_id, address_hash, scope, source, document)
@@ -101,6 +103,7 @@ def _stop(engine: Engine, whom: _Whom, scope: str, source: str, evidence: Mappin
             },
         ).one()
         session.commit()
+        patience = _Patience(PATIENCE)
         stopped = _Whom(whom.customer_id, request.address_hash)
         known = whom.customer_id is not None or request.holders > 0
         via: Literal["ledger", "stop_request"] = "ledger"
@@ -114,6 +117,8 @@ def _stop(engine: Engine, whom: _Whom, scope: str, source: str, evidence: Mappin
             else:
                 session.invalidate()
             via = "stop_request"
+    if via == "stop_request":
+        patience.wait_until(GATES_PASSED)
     return Answer(known, scope, request.requested_at, via, in_flight=_in_flight(engine, stopped))
 
 
@@ -167,7 +172,12 @@ class _Patience:
     """One second in all, over every statement that may wait: `lock_timeout` counts per wait, and there are two."""
 
     def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
+        self._began = time.monotonic()
+        self._until = self._began + seconds
+
+    def wait_until(self, seconds: float) -> None:
+        """Wait until so long after the stop request was committed: a deadlock answers sooner than a gate closes."""
+        time.sleep(max(0.0, self._began + seconds - time.monotonic()))
 
     def limit(self, session: Session) -> None:
         left = max(1, int((self._until - time.monotonic()) * 1000))

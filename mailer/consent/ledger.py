@@ -245,10 +245,13 @@ def fold_stop_requests(session: Session, locked: Sequence[int]) -> set[int]:
 
 
 def _already_ended(stop: Row[Any]) -> bool:
+    ends = [stop.withdrawn_all_at, stop.withdrawn_at if stop.scope != ALL else None]
+    known = [at for at in ends if at is not None]
+    # Written since it was asked for: folding it again would wipe out a newer yes.
+    if known and max(known) >= stop.requested_at:
+        return True
     # A second click says nothing new: the ledger keeps one no, however often it is said.
-    if stop.scope == ALL:
-        return stop.withdrawn_all_at is not None and not stop.any_granted
-    return not stop.granted and (stop.withdrawn_at is not None or stop.withdrawn_all_at is not None)
+    return bool(known) and not (stop.any_granted if stop.scope == ALL else stop.granted)
 
 
 def events_of(session: Session, customer_id: int) -> list[Event]:

@@ -112,7 +112,7 @@ class ComeBack(Base):
     __table_args__ = (Index("ix_come_back_due", "campaign_id", "not_before"),)
 
     delivery_id: Mapped[UUID] = mapped_column(primary_key=True)
-    customer_id: Mapped[int] = mapped_column(BigInteger)
+    customer_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     campaign_id: Mapped[int] = mapped_column(BigInteger)
     not_before: Mapped[datetime]
 
@@ -124,7 +124,7 @@ class DeliveryAttempt(Base):
     __table_args__ = (Index("ix_delivery_attempts_customer_id", "customer_id", "delivery_id"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    customer_id: Mapped[int] = mapped_column(BigInteger)
+    customer_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     delivery_id: Mapped[UUID]
     attempt_id: Mapped[UUID]
     outcome: Mapped[str]

@@ -151,6 +151,23 @@ BEGIN
   END LOOP;
 END $$;
 
+-- A no is never taken away by removing its row: it is folded or lifted, and both leave a trace.
+CREATE TRIGGER suppressions_no_delete BEFORE DELETE ON suppressions FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER suppressions_no_truncate BEFORE TRUNCATE ON suppressions FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER stop_requests_no_delete BEFORE DELETE ON stop_requests FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER stop_requests_no_truncate BEFORE TRUNCATE ON stop_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE FUNCTION stop_requests_before() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF (NEW.customer_id, NEW.address_hash, NEW.scope, NEW.requested_at)
+       IS DISTINCT FROM (OLD.customer_id, OLD.address_hash, OLD.scope, OLD.requested_at)
+     OR (OLD.folded_at IS NOT NULL AND NEW.folded_at IS DISTINCT FROM OLD.folded_at) THEN
+    RAISE EXCEPTION 'a stop request is only ever folded, once' USING ERRCODE = 'AF002';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER stop_requests_before BEFORE UPDATE ON stop_requests
+  FOR EACH ROW EXECUTE FUNCTION stop_requests_before();
+
 -- Operators' acts form one chain. Appended as the last statement of the act's transaction: the lock is brief.
 CREATE FUNCTION operator_act_link(e operator_acts) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
   SELECT sha256(e.prev_hash || convert_to(json_build_array(
@@ -203,7 +220,22 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$;
-CREATE TRIGGER mandates_before BEFORE INSERT OR UPDATE ON mandates FOR EACH ROW EXECUTE FUNCTION mandates_before();
+CREATE TRIGGER mandates_before
+  BEFORE INSERT OR UPDATE OF campaign_id, state, purpose, message_class, revision_id, sender_id, approved_hash
+  ON mandates FOR EACH ROW EXECUTE FUNCTION mandates_before();
+
+-- The gate obeys the mandate, people read the campaign: both say the same, whoever changed the mandate.
+CREATE FUNCTION mandates_after() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE told text := CASE NEW.state WHEN 'finished' THEN 'sent' ELSE NEW.state END;
+BEGIN
+  UPDATE campaigns SET state = told WHERE id = NEW.campaign_id AND state <> told;
+  IF NEW.state = 'paused' AND NEW.state_reason IS NOT NULL THEN
+    INSERT INTO campaign_events (campaign_id, what) VALUES (NEW.campaign_id, 'Paused: ' || NEW.state_reason);
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER mandates_after AFTER UPDATE OF state ON mandates
+  FOR EACH ROW WHEN (NEW.state IS DISTINCT FROM OLD.state) EXECUTE FUNCTION mandates_after();
 
 INSERT INTO installation (id) VALUES (1);
 INSERT INTO purposes (key, name, description, position) VALUES

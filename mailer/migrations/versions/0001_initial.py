@@ -33,10 +33,10 @@ def upgrade() -> None:
     op.create_table(
         "come_back",
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
-        sa.Column("customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("campaign_id", sa.BigInteger(), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("delivery_id", name=op.f("pk_come_back")),
+        sa.PrimaryKeyConstraint("delivery_id", "customer_id", name=op.f("pk_come_back")),
     )
     op.create_index("ix_come_back_due", "come_back", ["campaign_id", "not_before"], unique=False)
     op.create_table(
@@ -166,14 +166,14 @@ def upgrade() -> None:
     op.create_table(
         "delivery_attempts",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
         sa.Column("attempt_id", sa.Uuid(), nullable=False),
         sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("code", sa.String(), nullable=True),
         sa.Column("worker", sa.String(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery_attempts")),
+        sa.PrimaryKeyConstraint("id", "customer_id", name=op.f("pk_delivery_attempts")),
     )
     op.create_index(
         "ix_delivery_attempts_customer_id", "delivery_attempts", ["customer_id", "delivery_id"], unique=False

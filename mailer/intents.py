@@ -1,0 +1,130 @@
+"""T1: write down what is about to be handed over, and commit, before anything is.
+
+A worker that dies after this leaves a row that says so: it goes in doubt and is never repeated by itself. Nothing
+here waits long: whatever is held by somebody else stays pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from mailer.models.deliveries import HANDED_OVER
+from mailer.pick import Candidate, Job, ids
+
+DEADLINE_SECONDS = 13.0
+"""W + D and what lies between T1 and T2: after this the reaper looks, and a held lock still means alive."""
+
+_STILL_PENDING = text("""
+    SELECT d.id FROM deliveries d JOIN mandates m ON m.campaign_id = d.campaign_id, installation i
+     WHERE d.id = ANY(:ids) AND d.state = 'pending' AND m.state = 'sending' AND m.approved_hash = :hash AND NOT i.hold
+     ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
+""")
+_TAKE_ADDRESSES = text("""
+    INSERT INTO campaign_addresses (campaign_id, address_hash, delivery_id, attempt_id)
+    SELECT :campaign, w.hash, w.id, :attempt
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) AS w(id, hash) ORDER BY w.hash
+    ON CONFLICT DO NOTHING
+""")
+_HOLDERS = text("""
+    SELECT k.address_hash, k.delivery_id, d.state FROM campaign_addresses k
+      LEFT JOIN deliveries d ON d.id = k.delivery_id
+     WHERE k.campaign_id = :campaign AND k.address_hash = ANY(:hashes)
+""")
+_OPEN = text("""
+    INSERT INTO open_handovers (customer_id, delivery_id, attempt_id, campaign_id, deadline, worker)
+    SELECT w.customer_id, w.id, :attempt, :campaign, clock_timestamp() + make_interval(secs => :seconds), :worker
+      FROM unnest(CAST(:customers AS bigint[]), CAST(:ids AS uuid[])) AS w(customer_id, id) ORDER BY w.customer_id
+    ON CONFLICT DO NOTHING RETURNING delivery_id
+""")
+_RELEASE = text("""
+    DELETE FROM campaign_addresses
+     WHERE campaign_id = :campaign AND attempt_id = :attempt AND NOT delivery_id = ANY(:kept)
+""")
+_INTEND = text("""
+    WITH w AS (
+      SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[]), CAST(:domains AS text[]),
+                           CAST(:events AS bigint[]), CAST(:seqs AS int[]), CAST(:policies AS int[]))
+                    AS w(id, hash, domain, event, seq, policy)),
+    stated AS (
+      UPDATE deliveries d SET state = 'handing_over', reason = NULL, attempt_id = :attempt,
+             address_hash = coalesce(w.hash, d.address_hash), recipient_domain = coalesce(w.domain, d.recipient_domain),
+             consent_event_id = w.event, ledger_seq_seen = w.seq, policy_version_id = w.policy,
+             revision_id = :revision, provider = :provider, intended_at = clock_timestamp(), resend_approved_by = NULL
+        FROM w WHERE d.id = w.id RETURNING d.id, d.customer_id),
+    gone AS (DELETE FROM come_back b USING w WHERE b.delivery_id = w.id)
+    INSERT INTO delivery_attempts (customer_id, delivery_id, attempt_id, outcome, worker)
+    SELECT customer_id, id, :attempt, 'intent', :worker FROM stated
+""")
+_WITHHOLD_DUPLICATES = text("""
+    WITH stated AS (
+      UPDATE deliveries SET state = 'withheld', reason = 'duplicate_address', settled_at = clock_timestamp()
+       WHERE id = ANY(:ids) RETURNING id, customer_id),
+    gone AS (DELETE FROM come_back WHERE delivery_id = ANY(:ids))
+    INSERT INTO delivery_attempts (customer_id, delivery_id, attempt_id, outcome, code, worker)
+    SELECT customer_id, id, :attempt, 'withheld', 'duplicate_address', :worker FROM stated
+""")
+
+
+def intend(
+    session: Session, job: Job, candidates: Sequence[Candidate], *, attempt_id: UUID, provider: str, worker: str
+) -> list[Candidate]:
+    """Store the intent for those of `candidates` that are free; return them. The caller commits at once.
+
+    Each gets its address key (two records with one address get one mail), an open hand-over (one per person over
+    all campaigns) and the consent event it means to rely on. Others stay as they are, except people whose address
+    got this campaign through another record: those are withheld.
+    """
+    session.execute(text("SET LOCAL lock_timeout = '200ms'"))
+    free = set(session.execute(_STILL_PENDING, {"ids": ids(candidates), "hash": job.approved_hash}).scalars())
+    mine = [candidate for candidate in candidates if candidate.delivery_id in free]
+    common = {"campaign": job.campaign_id, "attempt": attempt_id, "worker": worker}
+    mine, duplicates = _take_addresses(session, mine, common)
+    opened = set(
+        session.execute(
+            _OPEN,
+            {**common, "customers": [c.customer_id for c in mine], "ids": ids(mine), "seconds": DEADLINE_SECONDS},
+        ).scalars()
+    )
+    mine = [candidate for candidate in mine if candidate.delivery_id in opened]
+    session.execute(_RELEASE, {**common, "kept": ids(mine)})
+    session.execute(
+        _INTEND,
+        {
+            **common,
+            "ids": ids(mine),
+            "hashes": [c.address_hash for c in mine],
+            "domains": [c.domain for c in mine],
+            "events": [c.consent_event_id for c in mine],
+            "seqs": [c.ledger_seq for c in mine],
+            "policies": [c.policy_version_id for c in mine],
+            "revision": job.revision_id,
+            "provider": provider,
+        },
+    )
+    if duplicates:
+        session.execute(_WITHHOLD_DUPLICATES, {**common, "ids": duplicates})
+    return mine
+
+
+def _take_addresses(
+    session: Session, candidates: Sequence[Candidate], common: dict[str, object]
+) -> tuple[list[Candidate], list[UUID]]:
+    """Return those who hold their address key now, and those whose address has had this campaign already."""
+    addressed = [candidate for candidate in candidates if candidate.address_hash is not None]
+    hashes = [candidate.address_hash for candidate in addressed]
+    session.execute(_TAKE_ADDRESSES, {**common, "ids": ids(addressed), "hashes": hashes})
+    # In a later statement: a conflict says that there is a holder, not who.
+    found = session.execute(_HOLDERS, {"campaign": common["campaign"], "hashes": hashes}).all()
+    holders = {bytes(row.address_hash): row for row in found}
+    mine, duplicates = [], []
+    for candidate in candidates:
+        holder = holders.get(candidate.address_hash) if candidate.address_hash is not None else None
+        if candidate.address_hash is None or (holder is not None and holder.delivery_id == candidate.delivery_id):
+            mine.append(candidate)
+        elif holder is not None and holder.state in HANDED_OVER:
+            duplicates.append(candidate.delivery_id)
+    return mine, duplicates

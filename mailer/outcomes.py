@@ -1,0 +1,71 @@
+"""What a receipt or a verdict comes to as a delivery's state. The table of docs/sending.md ("Outcomes"). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from mailer.gate import Cancel, Go, NotMine, Verdict, Wait, Withhold
+from mailer.providers.base import Outcome, Receipt
+from mailer.records import Result
+
+NOT_OBTAINED_WAIT = 0.3
+"""Somebody else holds the person for a moment: another campaign's batch, or an opt-out."""
+NOT_STARTED_WAIT = 0.0
+TEMPORARY_WAIT = 15 * 60.0
+"""RFC 5321 4.5.4.1: the first retry of a temporary failure not before about half an hour; check 39: 15 to 30 min."""
+UNREACHABLE_WAIT = 10.0
+"""Nothing of the message was written: the provider itself was not there."""
+
+_STATES = {
+    Outcome.TAKEN: ("accepted", None),
+    Outcome.REFUSED: ("refused_by_provider", "refused_by_provider"),
+    Outcome.IN_DOUBT: ("in_doubt", "no_final_answer"),
+    Outcome.NOT_TAKEN: ("pending", "not_taken"),
+    Outcome.NOT_STARTED: ("pending", "window_closed"),
+    Outcome.MISCONFIGURED: ("pending", "misconfigured"),
+}
+
+
+def result_of(delivery_id: UUID, receipt: Receipt | None) -> Result:
+    """Return what a receipt comes to. No receipt at all: perhaps taken, so in doubt and never repeated by itself."""
+    if receipt is None:
+        return Result(delivery_id, "in_doubt", "no_receipt")
+    state, reason = _STATES[receipt.outcome]
+    return Result(
+        delivery_id,
+        state,
+        reason,
+        f"{receipt.code} {receipt.detail}".strip()[:500] or None,
+        receipt.provider_message_id,
+        _wait(receipt),
+    )
+
+
+def withheld(verdicts: Mapping[UUID, Verdict]) -> list[Result]:
+    """Return the results of those that the gate did not let go. Rows that are not ours are left alone."""
+    results = []
+    for delivery_id, verdict in verdicts.items():
+        match verdict:
+            case Withhold(reason):
+                results.append(Result(delivery_id, "withheld", reason))
+            case Wait(reason, seconds):
+                results.append(Result(delivery_id, "pending", reason, wait=seconds))
+            case Cancel(reason):
+                results.append(Result(delivery_id, "cancelled", reason))
+            case Go() | NotMine():
+                pass
+    return results
+
+
+def not_obtained(delivery_id: UUID) -> Result:
+    """Return the result of a delivery whose person somebody else held."""
+    return Result(delivery_id, "pending", "lock_not_obtained", wait=NOT_OBTAINED_WAIT)
+
+
+def _wait(receipt: Receipt) -> float:
+    if receipt.retry_after is not None:
+        return receipt.retry_after
+    if receipt.outcome is not Outcome.NOT_TAKEN:
+        return NOT_STARTED_WAIT
+    return TEMPORARY_WAIT if receipt.code[:1] == "4" else UNREACHABLE_WAIT

@@ -1,0 +1,131 @@
+"""Which deliveries are due, read without claiming them: two workers may read the same row, T1 decides who has it.
+
+Rows come in the order of customers from wherever the caller's cursor stands, so that workers starting at different
+offsets seldom meet; rows that had to wait come by their own index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All a worker knows of a campaign while it sends a batch: its mandate as read before rendering."""
+
+    campaign_id: int
+    purpose: str
+    message_class: str
+    revision_id: int
+    sender_id: int
+    approved_hash: bytes
+    return_domain: str
+    as_of: datetime | None = None
+    rate_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pending delivery with everything T1 will store: the address to render for and the grant to rely on.
+
+    `address` is None for a person without one and `consent_event_id` None without a standing grant: neither is
+    rendered, the gate gives the reason.
+    """
+
+    delivery_id: UUID
+    customer_id: int
+    address: str | None
+    address_hash: bytes | None
+    domain: str | None
+    ledger_seq: int
+    consent_event_id: int | None
+    policy_version_id: int | None
+
+    @property
+    def worth_rendering(self) -> bool:
+        """Whether the gate has any chance of letting this one go."""
+        return self.address is not None and self.consent_event_id is not None
+
+
+_COLUMNS = """
+    SELECT d.id, d.customer_id, a.address, a.address_hash, a.domain, coalesce(h.seq, 0) AS ledger_seq,
+           s.event_id, s.policy_version_id
+      FROM {source}
+      LEFT JOIN addresses a ON a.customer_id = d.customer_id
+      LEFT JOIN consent_heads h ON h.customer_id = d.customer_id
+      LEFT JOIN consent_state s ON s.customer_id = d.customer_id AND s.purpose = d.purpose AND s.granted
+     WHERE {condition}"""
+
+_ONWARDS = text(
+    _COLUMNS.format(
+        source="deliveries d",
+        condition="""d.campaign_id = :campaign AND d.customer_id > :after AND d.state = 'pending'
+       AND NOT EXISTS (SELECT 1 FROM come_back b WHERE b.delivery_id = d.id AND b.not_before > clock_timestamp())
+     ORDER BY d.customer_id LIMIT :limit""",
+    )
+)
+_COME_BACK = text(
+    _COLUMNS.format(
+        source="come_back b JOIN deliveries d ON d.id = b.delivery_id AND d.customer_id = b.customer_id",
+        condition="""b.campaign_id = :campaign AND b.not_before <= clock_timestamp() AND d.state = 'pending'
+     ORDER BY b.not_before LIMIT :limit""",
+    )
+)
+
+
+def read_job(session: Session, campaign_id: int) -> Job | None:
+    """Return what a worker needs to send for a campaign, or None when it isn't sending (or all is on hold)."""
+    row = session.execute(
+        text("""SELECT m.*, s.list_domain FROM mandates m JOIN senders s ON s.id = m.sender_id, installation i
+                 WHERE m.campaign_id = :campaign AND m.state = 'sending' AND NOT i.hold"""),
+        {"campaign": campaign_id},
+    ).one_or_none()
+    if row is None:
+        return None
+    return Job(
+        row.campaign_id,
+        row.purpose,
+        row.message_class,
+        row.revision_id,
+        row.sender_id,
+        bytes(row.approved_hash),
+        row.list_domain,
+        row.as_of,
+        row.rate_per_second,
+    )
+
+
+def due(session: Session, campaign_id: int, *, after: int, limit: int = 500) -> list[Candidate]:
+    """Return up to `limit` pending deliveries of people after `after`, in order of customers."""
+    found = session.execute(_ONWARDS, {"campaign": campaign_id, "after": after, "limit": limit})
+    return [_candidate(row) for row in found]
+
+
+def come_back(session: Session, campaign_id: int, *, limit: int = 500) -> list[Candidate]:
+    """Return up to `limit` pending deliveries whose waiting time is over."""
+    found = session.execute(_COME_BACK, {"campaign": campaign_id, "limit": limit})
+    return [_candidate(row) for row in found]
+
+
+def _candidate(row: Row[tuple[object, ...]]) -> Candidate:
+    return Candidate(
+        row.id,
+        row.customer_id,
+        row.address,
+        bytes(row.address_hash) if row.address_hash is not None else None,
+        row.domain,
+        row.ledger_seq,
+        row.event_id,
+        row.policy_version_id,
+    )
+
+
+def ids(candidates: Sequence[Candidate]) -> list[UUID]:
+    """Return the delivery ids of `candidates`."""
+    return [candidate.delivery_id for candidate in candidates]

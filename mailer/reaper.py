@@ -1,0 +1,74 @@
+"""What the clock does for deliveries: hand-overs that outlived their deadline, campaigns that were cancelled or ended.
+
+A held lock is a live hand-over and is left alone. What was being handed over goes in doubt, never back to pending.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from mailer.consent.ledger import lock_available
+
+_OVERDUE = text("""
+    SELECT customer_id, delivery_id, attempt_id FROM open_handovers
+     WHERE deadline < clock_timestamp() ORDER BY deadline LIMIT :limit
+""")
+_LOCK = text("SELECT id FROM deliveries WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED")
+_REAP = text("""
+    WITH gone AS (
+      DELETE FROM open_handovers o USING unnest(CAST(:ids AS uuid[]), CAST(:attempts AS uuid[])) AS w(id, attempt)
+       WHERE o.delivery_id = w.id AND o.attempt_id = w.attempt AND o.deadline < clock_timestamp()
+      RETURNING o.delivery_id, o.attempt_id),
+    stated AS (
+      UPDATE deliveries d SET state = 'in_doubt', reason = 'worker_lost', settled_at = clock_timestamp()
+        FROM gone g WHERE d.id = g.delivery_id AND d.state = 'handing_over' AND d.attempt_id = g.attempt_id
+      RETURNING d.id, d.customer_id, d.attempt_id)
+    INSERT INTO delivery_attempts (customer_id, delivery_id, attempt_id, outcome, code)
+    SELECT customer_id, id, attempt_id, 'in_doubt', 'worker_lost' FROM stated RETURNING delivery_id
+""")
+_SWEEP = text("""
+    WITH swept AS (
+      SELECT d.id FROM deliveries d JOIN mandates m ON m.campaign_id = d.campaign_id
+       WHERE d.state = 'pending' AND (m.state = 'cancelled' OR (m.state = 'sending' AND m.ends_at <= clock_timestamp()))
+         AND m.campaign_id = :campaign
+       ORDER BY d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED),
+    gone AS (DELETE FROM come_back b USING swept s WHERE b.delivery_id = s.id)
+    UPDATE deliveries d SET state = CASE m.state WHEN 'cancelled' THEN 'cancelled' ELSE 'expired' END,
+           reason = CASE m.state WHEN 'cancelled' THEN 'campaign_cancelled' ELSE 'campaign_over' END,
+           settled_at = clock_timestamp()
+      FROM swept s, mandates m WHERE d.id = s.id AND m.campaign_id = d.campaign_id RETURNING d.id
+""")
+_UNCONFIRMED = text("""
+    WITH old AS (
+      SELECT id FROM deliveries WHERE campaign_id = :campaign AND state = 'in_doubt'
+         AND settled_at < clock_timestamp() - interval '24 hours'
+       ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)
+    UPDATE deliveries d SET state = 'unconfirmed' FROM old WHERE d.id = old.id RETURNING d.id
+""")
+
+
+def reap(session: Session, limit: int = 500) -> int:
+    """Put hand-overs past their deadline in doubt; return how many. The caller commits."""
+    overdue = session.execute(_OVERDUE, {"limit": limit}).all()
+    obtained = lock_available(session, [row.customer_id for row in overdue]) if overdue else set()
+    # In a later statement than the locks, and only the attempt that was seen: T2 may just have recorded it.
+    ours = [row for row in overdue if row.customer_id in obtained]
+    if not ours:
+        return 0
+    free = set(session.execute(_LOCK, {"ids": [row.delivery_id for row in ours]}).scalars())
+    ours = [row for row in ours if row.delivery_id in free]
+    found = session.execute(
+        _REAP, {"ids": [row.delivery_id for row in ours], "attempts": [row.attempt_id for row in ours]}
+    )
+    return len(found.all())
+
+
+def sweep(session: Session, campaign_id: int, limit: int = 1000) -> int:
+    """End what is pending of a cancelled or ended campaign, `limit` at a time; return how many. The caller commits."""
+    return len(session.execute(_SWEEP, {"campaign": campaign_id, "limit": limit}).all())
+
+
+def give_up_waiting(session: Session, campaign_id: int, limit: int = 1000) -> int:
+    """Call what is in doubt for 24 hours unconfirmed: a person decides then. The caller commits."""
+    return len(session.execute(_UNCONFIRMED, {"campaign": campaign_id, "limit": limit}).all())
