@@ -1,0 +1,8 @@
+"""The blueprint, with every view attached."""
+
+from __future__ import annotations
+
+from campaigns.web import acts, composer, content, one, shelf, today
+from campaigns.web.blueprint import campaigns
+
+__all__ = ["acts", "campaigns", "composer", "content", "one", "shelf", "today"]
