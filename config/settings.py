@@ -23,7 +23,7 @@ REDIS_SCHEMES = {"redis", "rediss", "unix"}
 SMTP_SCHEMES = {"smtp", "smtps", "smtp+plain"}
 
 
-class SettingsProblems(Exception):  # noqa: N818  (plural on purpose: it carries all of them)
+class SettingsProblems(Exception):
     """The environment can't be used. `problems` has one sentence for each variable, and none holds a secret."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -149,6 +149,15 @@ class Settings(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """Return these settings with `changes` (by field name), checked like the environment."""
         return type(self).model_validate({**dict(self), **changes}, by_name=True)
+
+    def environ(self) -> dict[str, str]:
+        """Return the variables that give these settings again: how a process hands them to its children."""
+        given = {str(field.alias): getattr(self, name) for name, field in type(self).model_fields.items()}
+        return {
+            name: value.hex() if isinstance(value, bytes) else str(value)
+            for name, value in given.items()
+            if value is not None
+        }
 
 
 def _sentences(error: ValidationError) -> list[str]:

@@ -49,7 +49,7 @@ def spawn(
 
 def rotate(log: Path) -> None:
     """Keep one older log, so that a part that starts often doesn't fill the disk."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_suffix(".1.log"))
 
@@ -63,9 +63,12 @@ def tail(log: Path) -> str:
         return output.read().decode(errors="replace").strip()
 
 
-def stop(process: subprocess.Popen[bytes], first: signal.Signals, seconds: float, last: signal.Signals) -> bool:
-    """Ask `process` with signal `first`; after `seconds` send `last`. True when asking was enough."""
-    if process.poll() is None:
+def stop(process: subprocess.Popen[bytes], first: signal.Signals | None, seconds: float, last: signal.Signals) -> bool:
+    """Ask `process` with signal `first` (None: it was asked before); after `seconds` send `last`.
+
+    True when asking was enough.
+    """
+    if first is not None and process.poll() is None:
         process.send_signal(first)
     try:
         process.wait(max(seconds, 0.05))

