@@ -11,19 +11,19 @@ from __future__ import annotations
 import select
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from mailer import gate, intents, records
 from mailer.consent.ledger import lock_available
 from mailer.db import SessionFactory
 from mailer.message import return_path
-from mailer.outcomes import not_obtained, result_of, withheld
+from mailer.outcomes import not_obtained, result_of, unrendered, withheld
 from mailer.pick import Candidate, Job
 from mailer.providers.base import Envelope, Provider, Receipt
 from mailer.records import Result
@@ -60,77 +60,88 @@ class HandoverWindow:
         return self._clock() < self._until and not self._socket.poll(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An intent that is committed: who holds an open hand-over until it is recorded or reaped."""
+
+    id: UUID
+    job: Job
+    candidates: Sequence[Candidate]
+    worker: str
+
+
 def deliver(
     sessions: SessionFactory, provider: Provider, job: Job, prepared: Sequence[Prepared], *, worker: str
 ) -> Counter[str]:
     """Hand over what may leave of `prepared` and record all of it; return how many ended in which state.
 
-    At most one hand-over per person is open, over all campaigns. Owns its two transactions, T1 and T2. An exception
-    leaves the rest to the reaper: in doubt, never repeated.
+    At most one hand-over per person is open, over all campaigns. Owns its two transactions. An exception leaves the
+    rest to the reaper: in doubt, never repeated.
     """
+    attempt = intend(sessions, job, [p.candidate for p in prepared], provider=provider.name, worker=worker)
+    if not attempt.candidates:
+        return Counter()
+    return hand_over(sessions, provider, attempt, {p.candidate.delivery_id: p.content for p in prepared})
+
+
+def intend(
+    sessions: SessionFactory, job: Job, candidates: Sequence[Candidate], *, provider: str, worker: str
+) -> Attempt:
+    """T1. Commit the intent for those of `candidates` that are free, with the consent event each relies on."""
     attempt_id = uuid4()
     with sessions() as session, session.begin():
-        mine = intents.intend(
-            session,
-            job,
-            [p.candidate for p in prepared],
-            attempt_id=attempt_id,
-            provider=provider.name,
-            worker=worker,
-        )
-    if not mine:
-        return Counter()
-    contents = {p.candidate.delivery_id: p.content for p in prepared}
-    customers = {candidate.delivery_id: candidate.customer_id for candidate in mine}
+        mine = intents.intend(session, job, candidates, attempt_id=attempt_id, provider=provider, worker=worker)
+    return Attempt(attempt_id, job, mine, worker)
+
+
+def hand_over(
+    sessions: SessionFactory, provider: Provider, attempt: Attempt, contents: Mapping[UUID, bytes | None]
+) -> Counter[str]:
+    """T2. Lock the people, ask the gate, hand over what it lets go with the locks held, record every outcome."""
     results: list[Result] = []
-
-    def settle(session: Session) -> None:
-        records.settle(session, job, results, customers=customers, attempt_id=attempt_id, worker=worker)
-        trouble = next((r.reason for r in results if r.reason in records.PAUSING), None)
-        if trouble is not None:
-            records.pause(session, job.campaign_id, _reason(trouble, results))
-
     try:
         with sessions() as session, session.begin():
             began = time.monotonic()
-            obtained = lock_available(session, customers.values())
-            verdicts = gate.ask(session, job, [c for c in mine if c.customer_id in obtained], attempt_id)
-            results += [not_obtained(c.delivery_id) for c in mine if c.customer_id not in obtained]
+            obtained = lock_available(session, [c.customer_id for c in attempt.candidates])
+            held = [c for c in attempt.candidates if c.customer_id in obtained]
+            verdicts = gate.ask(session, attempt.job, held, attempt.id)
+            results += [not_obtained(c.delivery_id) for c in attempt.candidates if c.customer_id not in obtained]
             results += withheld(verdicts)
-            envelopes = _envelopes(job, mine, verdicts, contents, attempt_id)
-            results += _hand_over(provider, envelopes, HandoverWindow(session, began))
-            settle(session)
-    except (OperationalError, DBAPIError) as trouble:
+            allowed = [c for c in held if isinstance(verdicts[c.delivery_id], gate.Go)]
+            results += _hand_over(provider, _envelopes(attempt, allowed, contents), HandoverWindow(session, began))
+            results += [unrendered(c.delivery_id) for c in allowed if contents.get(c.delivery_id) is None]
+            _record(session, attempt, results)
+    except DBAPIError as trouble:
         if not results:
             raise
         # What was handed over is known, whatever became of the transaction: say it again, from memory. Rows that
         # the reaper or feedback settled in between stay as they are.
-        log.warning("record_repeated", campaign_id=job.campaign_id, why=type(trouble).__name__)
+        log.warning("record_repeated", campaign_id=attempt.job.campaign_id, why=type(trouble.orig).__name__)
         with sessions() as session, session.begin():
-            settle(session)
+            _record(session, attempt, results)
     return Counter(result.state for result in results)
 
 
-def _envelopes(
-    job: Job,
-    mine: Sequence[Candidate],
-    verdicts: dict[UUID, gate.Verdict],
-    contents: dict[UUID, bytes | None],
-    attempt_id: UUID,
-) -> list[Envelope]:
+def _record(session: Session, attempt: Attempt, results: Sequence[Result]) -> None:
+    customers = {c.delivery_id: c.customer_id for c in attempt.candidates}
+    records.settle(session, attempt.job, results, customers=customers, attempt_id=attempt.id, worker=attempt.worker)
+    trouble = next((r for r in results if r.reason in records.PAUSING), None)
+    if trouble is not None:
+        records.pause(session, attempt.job.campaign_id, f"{trouble.reason} {trouble.code or ''}".strip())
+
+
+def _envelopes(attempt: Attempt, allowed: Sequence[Candidate], contents: Mapping[UUID, bytes | None]) -> list[Envelope]:
     return [
         Envelope(
             candidate.delivery_id,
-            attempt_id,
-            job.campaign_id,
+            attempt.id,
+            attempt.job.campaign_id,
             candidate.address,
-            return_path(candidate.delivery_id, job.return_domain),
+            return_path(candidate.delivery_id, attempt.job.return_domain),
             content,
         )
-        for candidate in mine
-        if isinstance(verdicts.get(candidate.delivery_id), gate.Go)
-        and candidate.address is not None
-        and (content := contents[candidate.delivery_id]) is not None
+        for candidate in allowed
+        if candidate.address is not None and (content := contents.get(candidate.delivery_id)) is not None
     ]
 
 
@@ -144,8 +155,3 @@ def _hand_over(provider: Provider, envelopes: Sequence[Envelope], window: Handov
         # A provider never raises for trouble with mail; if it does all the same, what it was doing is unknown.
         log.exception("provider_raised", provider=provider.name)
     return [result_of(envelope.delivery_id, receipts.get(envelope.delivery_id)) for envelope in envelopes]
-
-
-def _reason(trouble: str, results: Sequence[Result]) -> str:
-    code = next((r.code for r in results if r.reason == trouble and r.code), "")
-    return f"{trouble}: {code}".rstrip(": ")

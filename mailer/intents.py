@@ -80,7 +80,8 @@ def intend(
     """
     session.execute(text("SET LOCAL lock_timeout = '200ms'"))
     free = set(session.execute(_STILL_PENDING, {"ids": ids(candidates), "hash": job.approved_hash}).scalars())
-    mine = [candidate for candidate in candidates if candidate.delivery_id in free]
+    # A row may have been picked by both ways at once.
+    mine = list({c.delivery_id: c for c in candidates if c.delivery_id in free}.values())
     common = {"campaign": job.campaign_id, "attempt": attempt_id, "worker": worker}
     mine, duplicates = _take_addresses(session, mine, common)
     opened = set(

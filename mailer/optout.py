@@ -78,11 +78,26 @@ def stop_address(
     return _stop(engine, _Whom(None, hashed), scope, source, evidence)
 
 
-def fold_waiting(
-    session: Session, request_id: int, customer_id: int | None, address_hash: bytes | None, scope: str
-) -> None:
-    """Fold one stop request that was answered before it could be written to the ledger. For the clock."""
-    _write(session, _Whom(customer_id, address_hash), scope, request_id, _Patience(PATIENCE))
+def fold_waiting(engine: Engine, limit: int = 100) -> int:
+    """Fold stop requests that were answered before they could be written down; return how many. For the clock."""
+    folded = 0
+    with Session(engine) as session:
+        waiting = session.execute(
+            text("""SELECT id, customer_id, address_hash, scope FROM stop_requests
+                     WHERE folded_at IS NULL ORDER BY id LIMIT :limit"""),
+            {"limit": limit},
+        ).all()
+        session.commit()
+        for stop in waiting:
+            try:
+                _write(session, _Whom(stop.customer_id, stop.address_hash), stop.scope, stop.id, _Patience(PATIENCE))
+                session.commit()
+                folded += 1
+            except (OperationalError, AddressMoved) as trouble:
+                session.rollback()
+                if not _given_up(trouble):
+                    raise
+    return folded
 
 
 def _stop(engine: Engine, whom: _Whom, scope: str, source: str, evidence: Mapping[str, Any] | None) -> Answer:

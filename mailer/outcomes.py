@@ -63,6 +63,11 @@ def not_obtained(delivery_id: UUID) -> Result:
     return Result(delivery_id, "pending", "lock_not_obtained", wait=NOT_OBTAINED_WAIT)
 
 
+def unrendered(delivery_id: UUID) -> Result:
+    """Return the result of a delivery that may leave now but had nothing worth rendering when it was picked."""
+    return Result(delivery_id, "pending", "changed_since_picked")
+
+
 def _wait(receipt: Receipt) -> float:
     if receipt.retry_after is not None:
         return receipt.retry_after

@@ -32,7 +32,11 @@ def first_refusal(
 
     `now` decides which policy versions are in force and who is 18. The reasons and their order are `Refusal`'s.
     """
-    reasons = _about_person(purpose, now.astimezone(zone), customer) + _about_consent(purpose, now, customer)
+    reasons = (
+        _about_person(now.astimezone(zone), customer)
+        + _about_consent(purpose, now, customer)
+        + _about_address(purpose, customer)
+    )
     return case(*((condition, refusal.value) for condition, refusal in reasons), else_=None)
 
 
@@ -51,15 +55,20 @@ def policy_floor(purpose: Any, now: datetime | ColumnElement[datetime]) -> Scala
     )
 
 
-def _about_person(purpose: str, now: datetime, customer: Any) -> list[tuple[ColumnElement[bool], Refusal]]:
+def _about_person(now: datetime, customer: Any) -> list[tuple[ColumnElement[bool], Refusal]]:
     adult_since = eighteen_years_before(now.date())
-    own_hash = select(Address.address_hash).where(Address.customer_id == customer.id).scalar_subquery()
     return [
         (customer.account == "erased", Refusal.ERASED),
         (customer.account != "active", Refusal.DEACTIVATED),
         (~exists().where(Address.customer_id == customer.id), Refusal.NO_ADDRESS),
         (customer.birth_date > adult_since, Refusal.MINOR),
         (and_(customer.birth_date.is_(None), customer.declared_adult_at.is_(None)), Refusal.AGE_UNKNOWN),
+    ]
+
+
+def _about_address(purpose: str, customer: Any) -> list[tuple[ColumnElement[bool], Refusal]]:
+    own_hash = select(Address.address_hash).where(Address.customer_id == customer.id).scalar_subquery()
+    return [
         (
             exists().where(
                 Suppression.address_hash == own_hash,

@@ -125,13 +125,9 @@ class Links:
         return self._url(Kind.WHY, _body(customer_ref, delivery_id, purpose, language, issued_at))
 
     def also(self, claim: Claim, kind: Kind) -> str:
-        """Return the link of another kind that the mail of `claim` carried: it says no more and lives no longer."""
+        """Return the token of another kind that the mail of `claim` carried: it says no more and lives no longer."""
         body = _body(claim.customer_ref, claim.delivery_id, claim.purpose, claim.language, claim.issued_on)
-        return self._url(kind, body)
-
-    def path(self, url: str) -> str:
-        """Return `url`, one of ours, without scheme and host: what a page links to."""
-        return url.removeprefix(self._base)
+        return self._token(kind, body)
 
     def verify(self, token: str, kind: Kind, now: datetime) -> Claim | None:
         """Return what `token` says if we wrote it as a link of this `kind` and it still holds at `now`, else None.
@@ -148,8 +144,11 @@ class Links:
         return None if _expired(claim, now) else claim
 
     def _url(self, kind: Kind, body: bytes) -> str:
+        return f"{self._base}/{PATHS[kind]}/{self._token(kind, body)}"
+
+    def _token(self, kind: Kind, body: bytes) -> str:
         head = f"v1.{self._key_id:02d}.{base64.urlsafe_b64encode(body).decode()}"
-        return f"{self._base}/{PATHS[kind]}/{head}.{self._tag(kind, head, self._key_id).decode()}"
+        return f"{head}.{self._tag(kind, head, self._key_id).decode()}"
 
     def _tag(self, kind: Kind, head: str, key_id: int) -> bytes:
         digest = hmac.digest(self._keys.derive(f"link:{kind.value}", key_id), head.encode(), hashlib.sha256)

@@ -36,11 +36,11 @@ class Refusal(StrEnum):
     NO_ADDRESS = "no_address"
     MINOR = "minor"
     AGE_UNKNOWN = "age_unknown"
-    SUPPRESSED = "suppressed"
-    STOP_REQUESTED = "stop_requested"
     NEVER_ASKED = "never_asked"
     WITHDRAWN = "withdrawn"
     POLICY_CHANGED = "policy_changed"
+    SUPPRESSED = "suppressed"
+    STOP_REQUESTED = "stop_requested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +114,24 @@ def decide(standing: PurposeStanding | None, person: Person, *, policy_floor: in
     `standing` is the person's for that purpose (None: never asked), `policy_floor` the oldest policy version under
     which a yes still covers the purpose, `today` the date at the shop. Whatever is not known counts as no.
     """
-    refusal = _about_person(person, today)
-    if refusal is not None:
-        return refusal
-    if standing is None:
-        return Refusal.NEVER_ASKED
-    if not standing.granted:
-        return Refusal.WITHDRAWN
-    if standing.policy_version_id is None or standing.policy_version_id < policy_floor:
-        return Refusal.POLICY_CHANGED
+    adult = is_adult(person.birth_date, today) if person.birth_date is not None else None
+    granted = standing is not None and standing.granted
+    covered = granted and standing is not None and (standing.policy_version_id or 0) >= policy_floor
+    reasons = (
+        (person.account == "erased", Refusal.ERASED),
+        (person.account != "active", Refusal.DEACTIVATED),
+        (not person.has_address, Refusal.NO_ADDRESS),
+        (adult is False, Refusal.MINOR),
+        (adult is None and not person.declared_adult, Refusal.AGE_UNKNOWN),
+        (standing is None, Refusal.NEVER_ASKED),
+        (not granted, Refusal.WITHDRAWN),
+        (not covered, Refusal.POLICY_CHANGED),
+        (person.suppressed, Refusal.SUPPRESSED),
+        (person.stop_requested, Refusal.STOP_REQUESTED),
+    )
+    refusal = next((reason for holds, reason in reasons if holds), None)
+    if refusal is not None or standing is None or standing.policy_version_id is None:
+        return refusal or Refusal.POLICY_CHANGED
     return Allowed(standing.event_id, standing.policy_version_id)
 
 
@@ -137,19 +146,6 @@ def eighteen_years_before(today: date) -> date:
         return today.replace(year=today.year - ADULT_AGE)
     except ValueError:
         return today.replace(year=today.year - ADULT_AGE, day=28)
-
-
-def _about_person(person: Person, today: date) -> Refusal | None:
-    reasons = (
-        (person.account == "erased", Refusal.ERASED),
-        (person.account != "active", Refusal.DEACTIVATED),
-        (not person.has_address, Refusal.NO_ADDRESS),
-        (person.birth_date is not None and not is_adult(person.birth_date, today), Refusal.MINOR),
-        (person.birth_date is None and not person.declared_adult, Refusal.AGE_UNKNOWN),
-        (person.suppressed, Refusal.SUPPRESSED),
-        (person.stop_requested, Refusal.STOP_REQUESTED),
-    )
-    return next((refusal for holds, refusal in reasons if holds), None)
 
 
 def _apply(standing: Standing, event: Event) -> Standing:
