@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop everything in order, in under 5 s, or 12 s when a hand-over hangs."""
-        forced = stop_in_order(self._groups(), self.parts, STOP_SECONDS)
+        forced = stop_in_order(groups(self.parts), self.parts, STOP_SECONDS)
         if forced:
             self._say(f"had to be ended: {', '.join(forced)}")
         self.parts.clear()
@@ -162,21 +162,23 @@ class Supervisor:
         self.parts[name] = part
         return part
 
-    def _groups(self) -> list[Group]:
-        workers = tuple(name for name in self.parts if name.startswith("worker-"))
-        return [
-            Group(("clock",), 1.0, 0.1),
-            Group(workers, WORKER_SECONDS, 0.0),
-            Group(("web",), 2.0, 0.3),
-            Group(("sink",), 0.5, 0.1),
-            Group(("broker",), 0.5, 0.1),
-            Group(("database",), 1.5, 0.4),
-        ]
-
     def _announce(self) -> None:
         addresses = {name: getattr(self.settings, name) for name in installation.ADDRESSES}
         pids = {name: part.pid for name, part in self.parts.items()}
         installation.announce(self._data, {"web": self.web_url, "pids": pids, **addresses})
+
+
+def groups(names: Iterable[str]) -> list[Group]:
+    """Return the order in which parts stop, and how long each may take."""
+    workers = tuple(name for name in names if name.startswith("worker-"))
+    return [
+        Group(("clock",), 1.0, 0.1),
+        Group(workers, WORKER_SECONDS, 0.0),
+        Group(("web",), 2.0, 0.3),
+        Group(("sink",), 0.5, 0.1),
+        Group(("broker",), 0.5, 0.1),
+        Group(("database",), 1.5, 0.4),
+    ]
 
 
 def make_ready(settings: Settings) -> None:
