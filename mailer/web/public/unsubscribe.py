@@ -7,12 +7,14 @@ no token beside the link and no redirect; it is answered 200 after the commit.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from flask import request
 from werkzeug.wrappers import Response
 
 from mailer.consent.links import Claim, Kind
 from mailer.consent.policy import ALL
+from mailer.web.edge import now
 from mailer.web.public.blueprint import public
 from mailer.web.public.stopping import stop
 from mailer.web.public.typed import unknown_link
@@ -20,6 +22,7 @@ from mailer.web.public.visit import page, plain, spoken, verified
 from mailer.web.shop import shop
 
 ONE_CLICK = b"List-Unsubscribe=One-Click"
+WAYS_ON = {"preferences": Kind.PREFERENCES, "why": Kind.WHY}
 
 
 @public.route("/u/<token>", methods=["GET", "POST"], strict_slashes=False)
@@ -70,9 +73,8 @@ def done(claim: Claim, scope: str, at: datetime) -> Response:
     return page("done", claim=claim, scope=scope, at=at, **ways_on(claim))
 
 
-def ways_on(claim: Claim) -> dict[str, str | None]:
+def ways_on(claim: Claim) -> dict[str, Any]:
     """Tokens of the other links that the same mail carried; what has expired there isn't offered here."""
-    links, now_ = shop().links, moment()
-    found = {"preferences": links.also(claim, Kind.PREFERENCES), "why": links.also(claim, Kind.WHY)}
-    kinds = {"preferences": Kind.PREFERENCES, "why": Kind.WHY}
-    return {name: token if links.verify(token, kinds[name], now_) else None for name, token in found.items()}
+    links = shop().links
+    tokens = {name: links.also(claim, kind) for name, kind in WAYS_ON.items()}
+    return {name: token if links.verify(token, WAYS_ON[name], now()) else None for name, token in tokens.items()}

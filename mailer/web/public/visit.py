@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from flask import current_app, make_response, render_template, request
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.wrappers import Response
 
 from config.logging import get_logger

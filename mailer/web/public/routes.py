@@ -1,0 +1,8 @@
+"""The blueprint, with every view attached."""
+
+from __future__ import annotations
+
+from mailer.web.public import preferences, typed, unsubscribe, why
+from mailer.web.public.blueprint import public
+
+__all__ = ["preferences", "public", "typed", "unsubscribe", "why"]
