@@ -19,6 +19,7 @@ from campaigns.rules import (
     SpentTotal,
     WishlistHolds,
 )
+from mailer.web.words import rupees
 
 Names = Mapping[str, str]
 """Names of products by the retailer's own number."""
@@ -29,17 +30,6 @@ def describe(rule: Rule, names: Names | None = None) -> str:
     if rule == And(()):
         return "everybody we know"
     return _say(rule, names or {}, no=False, inside=False)
-
-
-def rupees(amount: int) -> str:
-    """Return whole rupees with Indian grouping: ₹12,34,567."""
-    sign, digits = ("-" if amount < 0 else ""), str(abs(amount))
-    head, tail = digits[:-3], digits[-3:]
-    groups: list[str] = []
-    while head:
-        groups.insert(0, head[-2:])
-        head = head[:-2]
-    return f"{sign}₹{','.join([*groups, tail])}"
 
 
 def _say(rule: Rule, names: Names, *, no: bool, inside: bool) -> str:
@@ -60,7 +50,7 @@ def _leaf(rule: Leaf, names: Names, *, no: bool) -> str:  # noqa: C901, PLR0911 
         case Bought():
             return _bought(rule, names, no=no)
         case SpentTotal(at_least=low, at_most=high):
-            return f"{'did not spend' if no else 'spent'} {_bounds(low, high, rupees)}"
+            return f"{'did not spend' if no else 'spent'} {_bounds(low, high, _rupees)}"
         case OrdersCount(at_least=low, at_most=high):
             return (
                 f"{'did not place' if no else 'placed'} {_bounds(low, high, str)} order{'s' * (low != 1 or high != 1)}"
@@ -111,6 +101,10 @@ def _bounds(low: int | None, high: int | None, say: Callable[[int], str]) -> str
     if low is not None and high is not None:
         return say(low) if low == high else f"{say(low)} to {say(high)}"
     return f"{say(low)} or more" if low is not None else f"{say(high or 0)} or less"
+
+
+def _rupees(amount: int) -> str:
+    return rupees(amount * 100)
 
 
 def _days(n: int) -> str:

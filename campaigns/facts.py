@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from campaigns.describe import describe, rupees
+from campaigns.describe import describe
 from campaigns.rules import (
     ADULT,
     AgeBand,
@@ -29,6 +29,7 @@ from campaigns.rules import (
     mentions_age,
 )
 from mailer.consent.policy import SHOP_ZONE
+from mailer.web.words import rupees
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ def _because(rule: Leaf, facts: Facts, moment: Moment) -> str:  # noqa: C901, PL
         case Bought():
             return _because_bought(rule, facts, moment)
         case SpentTotal():
-            return f"spent {rupees(facts.spent_paise // 100)}"
+            return f"spent {rupees(facts.spent_paise)}"
         case OrdersCount():
             return f"placed {facts.orders} order{'' if facts.orders == 1 else 's'}"
         case LastOrder():

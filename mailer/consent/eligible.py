@@ -67,7 +67,10 @@ def _about_person(now: datetime, customer: Any) -> list[tuple[ColumnElement[bool
 
 
 def _about_address(purpose: str, customer: Any) -> list[tuple[ColumnElement[bool], Refusal]]:
-    own_hash = select(Address.address_hash).where(Address.customer_id == customer.id).scalar_subquery()
+    # Two levels below the person: SQLAlchemy ties only one by itself, and would ask for everybody's address.
+    own_hash = (
+        select(Address.address_hash).where(Address.customer_id == customer.id).correlate(customer).scalar_subquery()
+    )
     return [
         (
             exists().where(

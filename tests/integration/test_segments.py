@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from campaigns.describe import describe
 from campaigns.facts import Moment, find, matches
@@ -27,9 +26,11 @@ from campaigns.rules import (
     parse,
 )
 from campaigns.segments import Span, count, facts_of, matching
+from mailer import activity
 from mailer.customers import new_ref
 from mailer.models import Customer, Order, OrderLine, Product, WishlistItem
 from tests.rule_trees import CITIES, LOCALES, PRODUCTS, RULES, STATES
+from tests.statements import statements
 
 NOW = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
 TODAY = date(2026, 11, 1)
@@ -44,22 +45,6 @@ BIRTHS = (
     date(1960, 2, 29),
 )
 DAYS_AGO = (0, 1, 29, 30, 31, 89, 90, 91, 399, 401)
-FACETS = """
-    INSERT INTO purchase_facets (dimension, value, customer_id, last_at, lines, units, amount_paise)
-    SELECT d.dimension, d.value, l.customer_id, max(l.placed_at), count(*), sum(l.quantity), sum(l.amount_paise)
-      FROM order_lines l JOIN products p ON p.id = l.product_id,
-           LATERAL (VALUES ('department', p.department), ('category', p.category), ('brand', p.brand))
-             d(dimension, value)
-     WHERE l.quantity > 0 AND d.value IS NOT NULL GROUP BY 1, 2, 3;
-    INSERT INTO wishlist_facets (dimension, value, customer_id, items, last_added_at)
-    SELECT d.dimension, d.value, w.customer_id, count(*), max(w.added_at)
-      FROM wishlist_items w JOIN products p ON p.id = w.product_id,
-           LATERAL (VALUES ('department', p.department), ('category', p.category), ('brand', p.brand))
-             d(dimension, value)
-     WHERE w.removed_at IS NULL AND d.value IS NOT NULL GROUP BY 1, 2, 3;
-    INSERT INTO customer_totals (customer_id, orders, spent_paise, first_order_at, last_order_at)
-    SELECT customer_id, count(*), sum(total_paise), min(placed_at), max(placed_at) FROM orders GROUP BY 1;
-"""
 
 
 @pytest.fixture
@@ -72,7 +57,7 @@ def people(session):
     session.flush()
     products = dict(session.execute(text("SELECT external_ref, id FROM products")).all())
     ids = [add_person(session, number, products) for number in range(70)]
-    session.execute(text(FACETS))
+    activity.rebuild(session)
     return ids
 
 
@@ -123,19 +108,6 @@ def add_order(session, customer_id, order, at, number, products):
 
 def found(session, rule):
     return set(session.scalars(matching(rule, NOW)))
-
-
-@contextmanager
-def statements(session):
-    sent = []
-    engine = session.get_bind().engine
-
-    def listen(connection, cursor, statement, *rest):
-        sent.append(statement)
-
-    event.listen(engine, "before_cursor_execute", listen)
-    yield sent
-    event.remove(engine, "before_cursor_execute", listen)
 
 
 def test_one_person_and_a_million_are_judged_alike(session, people):

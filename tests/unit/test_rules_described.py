@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from campaigns.describe import describe, rupees
+from campaigns.describe import describe
 from campaigns.rules import (
     EVERYBODY,
     AgeBand,
@@ -74,18 +74,3 @@ def test_products_are_called_by_their_names():
 def test_every_rule_has_words(rule):
     assert describe(rule)
     assert "None" not in describe(rule)
-
-
-@pytest.mark.parametrize(
-    "amount, words",
-    [
-        (0, "₹0"),
-        (999, "₹999"),
-        (1000, "₹1,000"),
-        (100000, "₹1,00,000"),
-        (12345678, "₹1,23,45,678"),
-        (-1500, "-₹1,500"),
-    ],
-)
-def test_rupees_are_grouped_as_in_india(amount, words):
-    assert rupees(amount) == words

@@ -1,0 +1,277 @@
+"""What operators do with a campaign from approval to its end. Start here; writing one is in `drafts`.
+
+Every operation locks the campaign, changes its state and its mandate's together, and leaves an event and an act in
+the chain, all in the caller's transaction. Doing it again changes nothing and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from campaigns import options, rules
+from campaigns.approval import MESSAGE_CLASS, approval_hash
+from campaigns.audience import funnel
+from campaigns.describe import describe
+from campaigns.drafts import active_operator, create_campaign, edit, locked, note, submit, void_approval, write_content
+from campaigns.lifecycle import MANDATES, after
+from campaigns.models import Approval, Campaign, ExpansionCursor
+from campaigns.preflight import require_ready
+from mailer.consent.policy import SHOP_ZONE
+from mailer.errors import InputProblem, NotAllowed, Refused, WrongState
+from mailer.models import Mandate, Operator, Product, Revision
+
+__all__ = [
+    "AudienceGrew",
+    "Start",
+    "approve",
+    "cancel",
+    "create_campaign",
+    "edit",
+    "pause",
+    "resume",
+    "return_",
+    "send_test",
+    "start",
+    "submit",
+    "write_content",
+]
+
+GROWTH = 1.2
+"""An audience larger than this many times the approved one asks again."""
+
+
+class AudienceGrew(Refused):
+    """More people would get it than somebody said yes to. Nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Whether this click started the campaign, and what to tell whoever clicked."""
+
+    started: bool
+    words: str
+
+
+TestSender = Callable[[Session, Campaign, Revision, Operator], Any]
+"""Hands one test message to an operator's own address over; enqueues nothing (`mailer.delivery.send_test`)."""
+
+
+def approve(session: Session, campaign_id: int, operator_id: int, *, seen: bytes, comment: str | None = None) -> bool:
+    """Say yes to exactly what was `seen` (its `approval_hash`); False if that is approved already.
+
+    Raises NotAllowed for the author of the campaign or of its content, Refused if it changed since it was seen.
+    The database enforces the same once more (trigger `approvals_before`).
+    """
+    campaign = locked(session, campaign_id)
+    if campaign.state == "approved" and campaign.approved_hash == seen:
+        return False
+    state = after(campaign.state, "approve")
+    _may_approve(session, campaign, operator_id)
+    require_ready(session, campaign)
+    if approval_hash(session, campaign_id) != seen:
+        raise Refused("It was changed since you opened it. Read it again, then decide.")
+    audience = funnel(session, rules.parse(campaign.rule), campaign.purpose).may_be_mailed
+    session.add(
+        Approval(
+            campaign_id=campaign_id,
+            author_id=campaign.author_id,
+            approver_id=operator_id,
+            approved_hash=seen,
+            audience=audience,
+            comment=comment,
+        )
+    )
+    session.flush()
+    campaign.state, campaign.approved_hash, campaign.approved_audience = state, seen, audience
+    _write_mandate(session, campaign, seen)
+    note(
+        session,
+        campaign_id,
+        operator_id,
+        f"Approved for {audience} people" + (f": {comment}" if comment else ""),
+        "campaign_approved",
+        approved_hash=seen.hex(),
+        audience=audience,
+    )
+    return True
+
+
+def return_(session: Session, campaign_id: int, operator_id: int, comment: str) -> bool:
+    """Give a campaign back to its author, also after approval; False if it is a draft already."""
+    campaign = locked(session, campaign_id)
+    if campaign.state == "draft":
+        return False
+    campaign.state = after(campaign.state, "return")
+    active_operator(session, operator_id)
+    void_approval(session, campaign)
+    note(session, campaign_id, operator_id, f"Returned: {comment}", "campaign_returned", comment=comment)
+    return True
+
+
+def start(session: Session, campaign_id: int, operator_id: int | None) -> Start:
+    """Begin to send. Of any number of clicks one starts it; the others hear that it was started already.
+
+    Raises Refused if it isn't what was approved any more or leaves later, AudienceGrew over 120 % of the approved
+    audience, WrongState if there is nothing to start. Nothing is changed then.
+    """
+    if (state := _state(session, campaign_id)) in ("sending", "paused", "sent"):
+        return Start(False, f"It was started already: {state}.")
+    if operator_id is not None:
+        active_operator(session, operator_id)
+    now_hash = approval_hash(session, campaign_id)
+    with session.begin_nested():
+        started = session.scalars(
+            update(Campaign)
+            .where(Campaign.id == campaign_id, Campaign.state == "approved", Campaign.approved_hash == now_hash)
+            .values(state="sending", started_at=func.clock_timestamp())
+            .returning(Campaign)
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if started is None:
+            return _not_started(_state(session, campaign_id))
+        _refuse_early(started)
+        _refuse_grown(session, started)
+        session.execute(
+            update(Mandate)
+            .where(Mandate.campaign_id == campaign_id, Mandate.state == "approved")
+            .values(state="sending", as_of=started.started_at, expanded=False)
+        )
+        session.execute(insert(ExpansionCursor).values(campaign_id=campaign_id).on_conflict_do_nothing())
+        note(session, campaign_id, operator_id, "Started", "campaign_started", approved_hash=now_hash.hex())
+    return Start(True, "Started.")
+
+
+def pause(session: Session, campaign_id: int, operator_id: int | None, reason: str) -> bool:
+    """Hold a campaign; False if it is paused already. Nothing more starts once the open window (0.8 s) has passed."""
+    campaign = locked(session, campaign_id)
+    if campaign.state == "paused":
+        return False
+    _move(session, campaign, "pause", reason)
+    note(session, campaign_id, operator_id, f"Paused: {reason}", "campaign_paused", reason=reason)
+    return True
+
+
+def resume(session: Session, campaign_id: int, operator_id: int) -> bool:
+    """Go on; False if it is being sent already. Raises Refused if it isn't what was approved any more."""
+    campaign = locked(session, campaign_id)
+    if campaign.state == "sending":
+        return False
+    after(campaign.state, "resume")
+    active_operator(session, operator_id)
+    if approval_hash(session, campaign_id) != campaign.approved_hash:
+        raise Refused("It is not what was approved any more: the sender was changed. Cancel it and write it anew.")
+    _move(session, campaign, "resume", None)
+    note(session, campaign_id, operator_id, "Resumed", "campaign_resumed")
+    return True
+
+
+def cancel(session: Session, campaign_id: int, operator_id: int) -> bool:
+    """End a campaign for good; False if it was cancelled already. Who is still waiting gets nothing."""
+    campaign = locked(session, campaign_id)
+    if campaign.state == "cancelled":
+        return False
+    active_operator(session, operator_id)
+    _move(session, campaign, "cancel", None)
+    campaign.ended_at = session.scalar(select(func.clock_timestamp()))
+    note(session, campaign_id, operator_id, "Cancelled", "campaign_cancelled")
+    return True
+
+
+def send_test(session: Session, campaign_id: int, operator_id: int, send: TestSender) -> Any:
+    """Hand a test message to the operator's own address; nobody else gets anything and nothing is enqueued."""
+    operator = active_operator(session, operator_id)
+    campaign = session.get(Campaign, campaign_id)
+    revision = None if campaign is None or campaign.revision_id is None else session.get(Revision, campaign.revision_id)
+    if campaign is None or revision is None:
+        raise InputProblem("There is no content yet. Write the message first.")
+    answer = send(session, campaign, revision, operator)
+    note(session, campaign_id, operator_id, "Test sent", "campaign_test_sent", revision=revision.id)
+    return answer
+
+
+def _may_approve(session: Session, campaign: Campaign, operator_id: int) -> None:
+    operator = active_operator(session, operator_id)
+    content_author = session.scalar(select(Revision.author_id).where(Revision.id == campaign.revision_id))
+    if operator_id in (campaign.author_id, content_author):
+        raise NotAllowed("You can't approve your own work. Ask somebody else who may approve.")
+    if "approver" not in {role.name for role in operator.roles}:
+        raise NotAllowed("Only an approver can approve. Ask an administrator for that role.")
+
+
+def _write_mandate(session: Session, campaign: Campaign, approved_hash: bytes) -> None:
+    chosen = options.parse(campaign.options)
+    session.execute(delete(Mandate).where(Mandate.campaign_id == campaign.id, Mandate.state == "approved"))
+    session.add(
+        Mandate(
+            campaign_id=campaign.id,
+            state="approved",
+            purpose=campaign.purpose,
+            message_class=MESSAGE_CLASS,
+            revision_id=campaign.revision_id,
+            sender_id=campaign.sender_id,
+            approved_hash=approved_hash,
+            audience_sentence=describe(rule := rules.parse(campaign.rule), _product_names(session, rule)),
+            **{name: getattr(chosen, name) for name in options.Options.__slots__},
+        )
+    )
+    session.flush()
+
+
+def _product_names(session: Session, rule: rules.Rule) -> dict[str, str]:
+    wanted = {
+        value
+        for part in rules.walk(rule)
+        if isinstance(part, rules.Bought | rules.WishlistHolds) and part.dimension == "product"
+        for value in part.values
+    }
+    if not wanted:
+        return {}
+    named = select(Product.external_ref, Product.name).where(Product.external_ref.in_(wanted))
+    return dict(session.execute(named).all())
+
+
+def _state(session: Session, campaign_id: int) -> str:
+    state = session.scalar(select(Campaign.state).where(Campaign.id == campaign_id))
+    if state is None:
+        raise InputProblem(f"There is no campaign {campaign_id}.")
+    return state
+
+
+def _not_started(state: str) -> Start:
+    if state in ("sending", "paused", "sent"):
+        return Start(False, f"It was started already: {state}.")
+    after(state, "start")
+    raise Refused("It is not what was approved any more. Return it, submit it again and have it approved.")
+
+
+def _refuse_early(campaign: Campaign) -> None:
+    leaves, now = campaign.scheduled_at, campaign.started_at
+    if leaves is not None and now is not None and leaves > now:
+        local = leaves.astimezone(SHOP_ZONE)
+        raise WrongState(f"It is approved to leave on {local.day} {local:%b %Y, %H:%M}, not before.")
+
+
+def _refuse_grown(session: Session, campaign: Campaign) -> None:
+    now = funnel(session, rules.parse(campaign.rule), campaign.purpose, campaign.started_at).may_be_mailed
+    approved = campaign.approved_audience or 0
+    if now > approved * GROWTH:
+        raise AudienceGrew(
+            f"The audience has grown from {approved} to {now} people since it was approved. "
+            "Return it, submit it again and have it approved for the new number."
+        )
+
+
+def _move(session: Session, campaign: Campaign, event: str, reason: str | None) -> None:
+    """Change the state of the campaign and of its mandate together."""
+    campaign.state = after(campaign.state, event)
+    session.execute(
+        update(Mandate)
+        .where(Mandate.campaign_id == campaign.id)
+        .values(state=MANDATES[campaign.state], state_reason=reason)
+    )

@@ -1,0 +1,118 @@
+"""What the clock does for campaigns: release those that are due, follow pauses of the gate, end what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import exists, func, select, update
+from sqlalchemy.orm import Session
+
+from campaigns import operations
+from campaigns.approval import approval_hash
+from campaigns.drafts import locked, note
+from campaigns.lifecycle import after
+from campaigns.models import Campaign, CampaignEvent
+from mailer.errors import Refused
+from mailer.models import Delivery, Mandate
+
+LATE = timedelta(minutes=60)
+"""A schedule found later than this asks first: a wish for a festival is no good the day after."""
+CHANGED = "it is not what was approved any more: the sender was changed"
+_LATE_WORDS = "Found too late"
+_HELD_WORDS = "Could not start"
+
+
+@dataclass(frozen=True, slots=True)
+class Tended:
+    """Ids of the campaigns that the clock started, paused and ended."""
+
+    started: Sequence[int] = ()
+    paused: Sequence[int] = ()
+    finished: Sequence[int] = ()
+
+
+def tend(session: Session) -> Tended:
+    """Do all of it once. Two clocks may: each campaign is locked first, and what was done is not done again."""
+    return Tended(release_due(session), follow_pauses(session), finish_done(session))
+
+
+def release_due(session: Session) -> list[int]:
+    """Start approved campaigns whose time has come; one found over 60 minutes late waits for a person instead."""
+    lateness = func.clock_timestamp() - Campaign.scheduled_at
+    due = session.execute(
+        select(Campaign.id, lateness).where(
+            Campaign.state == "approved", Campaign.scheduled_at <= func.clock_timestamp()
+        )
+    )
+    return [campaign_id for campaign_id, late in due.all() if _release(session, campaign_id, late)]
+
+
+def follow_pauses(session: Session) -> list[int]:
+    """Pause campaigns whose mandate the gate paused, and those that are not what was approved any more."""
+    sending = session.execute(
+        select(Campaign.id, Mandate.state, Mandate.state_reason)
+        .join(Mandate, Mandate.campaign_id == Campaign.id)
+        .where(Campaign.state == "sending", Mandate.state.in_(["sending", "paused"]))
+    )
+    paused = []
+    for campaign_id, state, reason in sending.all():
+        if state == "paused":
+            why: str | None = reason or "the mail provider or the sender is in trouble"
+        else:
+            why = CHANGED if _changed(session, campaign_id) else None
+        if why is not None and locked(session, campaign_id).state == "sending":
+            operations.pause(session, campaign_id, None, why)
+            paused.append(campaign_id)
+    return paused
+
+
+def finish_done(session: Session) -> list[int]:
+    """End campaigns of which nobody waits any more."""
+    waiting = exists().where(
+        Delivery.campaign_id == Mandate.campaign_id, Delivery.state.in_(["pending", "handing_over"])
+    )
+    done = select(Mandate.campaign_id).where(Mandate.state == "sending", Mandate.expanded, ~waiting)
+    finished = []
+    for campaign_id in session.scalars(done).all():
+        campaign = locked(session, campaign_id)
+        # Again under the lock, in a later statement: somebody may have paused or cancelled it meanwhile.
+        if campaign.state != "sending" or session.scalar(done.where(Mandate.campaign_id == campaign_id)) is None:
+            continue
+        campaign.state = after(campaign.state, "finish")
+        campaign.ended_at = session.scalar(select(func.clock_timestamp()))
+        session.execute(update(Mandate).where(Mandate.campaign_id == campaign_id).values(state="finished"))
+        note(session, campaign_id, None, "Everybody was dealt with", "campaign_finished")
+        finished.append(campaign_id)
+    return finished
+
+
+def _release(session: Session, campaign_id: int, late: timedelta) -> bool:
+    if late > LATE:
+        _say_once(
+            session, campaign_id, f"{_LATE_WORDS}: its time had passed by over an hour. Start it by hand, or not."
+        )
+        return False
+    try:
+        return operations.start(session, campaign_id, None).started
+    except Refused as refused:
+        _say_once(session, campaign_id, f"{_HELD_WORDS}: {refused}")
+        return False
+
+
+def _changed(session: Session, campaign_id: int) -> bool:
+    approved = session.scalar(select(Campaign.approved_hash).where(Campaign.id == campaign_id))
+    return approval_hash(session, campaign_id) != approved
+
+
+def _say_once(session: Session, campaign_id: int, words: str) -> None:
+    campaign = locked(session, campaign_id)
+    kind = words.split(":", maxsplit=1)[0]
+    said = select(CampaignEvent.id).where(
+        CampaignEvent.campaign_id == campaign_id,
+        CampaignEvent.what.startswith(kind),
+        CampaignEvent.at >= (campaign.submitted_at or campaign.created_at),
+    )
+    if session.scalar(said.limit(1)) is None:
+        session.add(CampaignEvent(campaign_id=campaign_id, what=words))
