@@ -71,24 +71,37 @@ class Attempt:
 
 
 def deliver(
-    sessions: SessionFactory, provider: Provider, job: Job, prepared: Sequence[Prepared], *, worker: str
+    sessions: SessionFactory,
+    provider: Provider,
+    job: Job,
+    prepared: Sequence[Prepared],
+    *,
+    worker: str,
+    attempt_id: UUID | None = None,
 ) -> Counter[str]:
     """Hand over what may leave of `prepared` and record all of it; return how many ended in which state.
 
     At most one hand-over per person is open, over all campaigns. Owns its two transactions. An exception leaves the
-    rest to the reaper: in doubt, never repeated.
+    rest to the reaper: in doubt, never repeated. `attempt_id` is the one the messages were made with.
     """
-    attempt = intend(sessions, job, [p.candidate for p in prepared], provider=provider.name, worker=worker)
+    candidates = [p.candidate for p in prepared]
+    attempt = intend(sessions, job, candidates, provider=provider.name, worker=worker, attempt_id=attempt_id)
     if not attempt.candidates:
         return Counter()
     return hand_over(sessions, provider, attempt, {p.candidate.delivery_id: p.content for p in prepared})
 
 
 def intend(
-    sessions: SessionFactory, job: Job, candidates: Sequence[Candidate], *, provider: str, worker: str
+    sessions: SessionFactory,
+    job: Job,
+    candidates: Sequence[Candidate],
+    *,
+    provider: str,
+    worker: str,
+    attempt_id: UUID | None = None,
 ) -> Attempt:
     """T1. Commit the intent for those of `candidates` that are free, with the consent event each relies on."""
-    attempt_id = uuid4()
+    attempt_id = attempt_id or uuid4()
     with sessions() as session, session.begin():
         mine = intents.intend(session, job, candidates, attempt_id=attempt_id, provider=provider, worker=worker)
     return Attempt(attempt_id, job, mine, worker)

@@ -113,6 +113,15 @@ def come_back(session: Session, campaign_id: int, *, limit: int = 500) -> list[C
     return [_candidate(row) for row in found]
 
 
+def last_customer(session: Session, campaign_id: int) -> int:
+    """Return the highest customer of a campaign, 0 when it has none."""
+    found = session.execute(
+        text("SELECT coalesce(max(customer_id), 0) FROM deliveries WHERE campaign_id = :campaign"),
+        {"campaign": campaign_id},
+    )
+    return int(found.scalar_one())
+
+
 def _candidate(row: Row[tuple[object, ...]]) -> Candidate:
     return Candidate(
         row.id,

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, text
 
+from config.keys import Keys
+from mailer.db import IDLE_IN_TRANSACTION
+from mailer.delivery import WINDOW_SECONDS
+from mailer.optout import PATIENCE
+from mailer.providers.base import HAND_OVER_SECONDS
 from workers.engines.places import EngineProblem
 
 OLDEST_SERVER = 140000
@@ -25,3 +30,30 @@ def check_database(engine: Engine) -> None:
     off = [f"{name} is off: {why}." for name, why in PROMISED.items() if found[name] == "off"]
     if off:
         raise EngineProblem("This database may forget what it committed. Turn on:\n  " + "\n  ".join(off))
+
+
+def check_deadlines() -> None:
+    """Refuse time-outs under which an opt-out could be overtaken (docs/sending.md, "Deadlines")."""
+    if WINDOW_SECONDS >= PATIENCE:
+        raise EngineProblem("W must be shorter than the time that an opt-out waits.")
+    if WINDOW_SECONDS + HAND_OVER_SECONDS >= IDLE_IN_TRANSACTION:
+        raise EngineProblem("W + D must be shorter than idle_in_transaction_session_timeout.")
+
+
+def check_root_key(engine: Engine, keys: Keys) -> None:
+    """Remember the root key's fingerprint; one that doesn't match puts everything on HOLD.
+
+    A wrong key would make every suppression invisible, so nothing is sent until a person has looked.
+    """
+    with engine.begin() as connection:
+        known = connection.scalar(
+            text("""UPDATE installation SET root_key_fingerprint = coalesce(root_key_fingerprint, :mine)
+                     WHERE id = 1 RETURNING root_key_fingerprint"""),
+            {"mine": keys.fingerprint()},
+        )
+        if known != keys.fingerprint():
+            connection.execute(
+                text("""UPDATE installation SET hold = true, hold_since = clock_timestamp(), hold_reason = :why
+                         WHERE id = 1 AND NOT hold"""),
+                {"why": "The root key is not the one this database was made with: suppressions can't be read."},
+            )

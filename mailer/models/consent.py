@@ -100,6 +100,8 @@ class ConsentEvent(Base):
     source: Mapped[str]
     policy_version_id: Mapped[int | None] = mapped_column(ForeignKey("policy_versions.id"))
     wording_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("wordings.id"))
+    wording_digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """SHA-256 of the words that were shown, given by the trigger: a wording that changes later would show."""
     evidence_digest: Mapped[bytes | None] = mapped_column(LargeBinary)
     """SHA-256 over salt and evidence: the evidence can be erased and the chain still verifies."""
     prev_hash: Mapped[bytes] = mapped_column(LargeBinary)

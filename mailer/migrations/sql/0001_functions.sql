@@ -42,7 +42,8 @@ CREATE FUNCTION consent_link(e consent_events) RETURNS bytea LANGUAGE sql IMMUTA
   SELECT sha256(e.prev_hash || convert_to(json_build_array(
     e.customer_id, e.seq, e.id, e.action, e.purpose, e.channel,
     (extract(epoch FROM e.occurred_at) * 1000000)::bigint, (extract(epoch FROM e.recorded_at) * 1000000)::bigint,
-    e.source, e.policy_version_id, e.wording_id, encode(e.evidence_digest, 'hex'))::text, 'UTF8'))
+    e.source, e.policy_version_id, e.wording_id, encode(e.wording_digest, 'hex'),
+    encode(e.evidence_digest, 'hex'))::text, 'UTF8'))
 $$;
 
 -- Sequence, time and hash are given here, and the projection is kept here: nobody can write one without the other.
@@ -60,6 +61,7 @@ BEGIN
   NEW.seq := coalesce(head.seq, 0) + 1;
   NEW.recorded_at := clock_timestamp();
   NEW.occurred_at := least(coalesce(NEW.occurred_at, NEW.recorded_at), NEW.recorded_at);
+  NEW.wording_digest := (SELECT sha256(convert_to(w.words, 'UTF8')) FROM wordings w WHERE w.id = NEW.wording_id);
   NEW.prev_hash := coalesce(head.hash, sha256(convert_to('askfirst', 'UTF8')));
   NEW.hash := consent_link(NEW);
 
@@ -229,7 +231,8 @@ CREATE FUNCTION mandates_after() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE told text := CASE NEW.state WHEN 'finished' THEN 'sent' ELSE NEW.state END;
 BEGIN
   UPDATE campaigns SET state = told WHERE id = NEW.campaign_id AND state <> told;
-  IF NEW.state = 'paused' AND NEW.state_reason IS NOT NULL THEN
+  -- An operator's act has changed the campaign already and says itself who did it.
+  IF FOUND AND NEW.state = 'paused' AND NEW.state_reason IS NOT NULL THEN
     INSERT INTO campaign_events (campaign_id, what) VALUES (NEW.campaign_id, 'Paused: ' || NEW.state_reason);
   END IF;
   RETURN NULL;

@@ -628,6 +628,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("policy_version_id", sa.Integer(), nullable=True),
         sa.Column("wording_id", sa.BigInteger(), nullable=True),
+        sa.Column("wording_digest", sa.LargeBinary(), nullable=True),
         sa.Column("evidence_digest", sa.LargeBinary(), nullable=True),
         sa.Column("prev_hash", sa.LargeBinary(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),

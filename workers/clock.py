@@ -1,0 +1,114 @@
+"""The clock: what is due as time goes by. Two may run; everything it does is done once.
+
+Each duty has a transaction of its own, and one that fails is logged and tried again at the next tick: the others go
+on. The clock is also the poll by which an empty Redis costs seconds instead of mail.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from sqlalchemy import Engine, TextClause, text
+from sqlalchemy.orm import Session
+
+from campaigns import tending
+from config.keys import Keys
+from config.logging import configure
+from config.settings import Settings
+from mailer import optout, reaper
+from mailer.db import create_engine_from, session_factory
+from workers import actors
+from workers.broker import RedisBroker, make_broker, waiting
+from workers.runtime import required, stop_on_signal
+from workers.startup import check_database, check_root_key
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+
+_SENDING = text("SELECT campaign_id FROM mandates WHERE state = 'sending' ORDER BY campaign_id")
+_ENDING = text("""
+    SELECT campaign_id FROM mandates
+     WHERE state = 'cancelled' OR (state = 'sending' AND ends_at <= clock_timestamp())
+""")
+_IN_DOUBT = text("""
+    SELECT campaign_id FROM mandates WHERE as_of > clock_timestamp() - interval '40 days'
+""")
+
+
+def run(settings: Settings) -> None:
+    """Tick until SIGTERM or SIGINT."""
+    configure(settings.log_level)
+    stop = stop_on_signal()
+    engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst clock {os.getpid()}")
+    check_database(engine)
+    check_root_key(engine, Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY")))
+    clock = Clock(engine, make_broker(required(settings.redis_url, "REDIS_URL")), settings.workers)
+    while not stop.is_set():
+        began = time.monotonic()
+        clock.tick()
+        stop.wait(max(0.0, TICK_SECONDS - (time.monotonic() - began)))
+
+
+class Clock:
+    """The duties, one tick at a time."""
+
+    def __init__(self, engine: Engine, broker: RedisBroker, workers: int) -> None:
+        self._engine = engine
+        self._sessions = session_factory(engine)
+        self._broker = broker
+        self._workers = workers
+        self._ticks = 0
+
+    def tick(self) -> None:
+        """Do everything that is due, once."""
+        duties: list[Callable[[], object]] = [self._tend, self._reap, self._fold, self._sweep, self._wake]
+        if self._ticks % 600 == 0:
+            duties.append(self._give_up_waiting)
+        self._ticks += 1
+        for duty in duties:
+            try:
+                duty()
+            except Exception:
+                log.exception("duty_failed", duty=duty.__name__)
+
+    def _tend(self) -> None:
+        with self._sessions() as session, session.begin():
+            tending.tend(session)
+
+    def _reap(self) -> None:
+        with self._sessions() as session, session.begin():
+            lost = reaper.reap(session)
+        if lost:
+            log.warning("in_doubt", deliveries=lost, why="a worker was lost while handing over")
+
+    def _fold(self) -> None:
+        optout.fold_waiting(self._engine)
+
+    def _sweep(self) -> None:
+        for campaign_id in self._ids(_ENDING):
+            self._all_of(lambda session, campaign=campaign_id: reaper.sweep(session, campaign))
+
+    def _give_up_waiting(self) -> None:
+        for campaign_id in self._ids(_IN_DOUBT):
+            self._all_of(lambda session, campaign=campaign_id: reaper.give_up_waiting(session, campaign))
+
+    def _wake(self) -> None:
+        # Bounded: a queue that nobody drains must not grow while the workers are away.
+        sending = self._ids(_SENDING)
+        room = self._workers - waiting(self._broker) if sending else 0
+        for place in range(room):
+            actors.wake(self._broker, sending[(self._ticks + place) % len(sending)])
+
+    def _all_of(self, step: Callable[[Session], int]) -> None:
+        while True:
+            with self._sessions() as session, session.begin():
+                if step(session) == 0:
+                    return
+
+    def _ids(self, statement: TextClause) -> Sequence[int]:
+        with self._sessions() as session:
+            return session.execute(statement).scalars().all()

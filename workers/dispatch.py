@@ -1,0 +1,151 @@
+"""One worker's slice of a campaign: expand, pick, render, keep to the rate, deliver; batch by batch.
+
+A slice is short and ends between batches, so that campaigns take turns and a normal stop leaves nothing in doubt.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from campaigns import audience
+from mailer import delivery, pick, throttle
+from mailer.compose import Composer
+from mailer.db import SessionFactory
+from mailer.pick import Candidate, Job
+from mailer.providers.base import Provider
+
+log = structlog.get_logger(__name__)
+
+SLICE_SECONDS = 10.0
+PICK = 500
+BATCH_SECONDS = 0.1
+"""What a batch should take: an opt-out waits for the batch that holds its person."""
+BATCH_LIMITS = (1, 64)
+SMOOTH_SECONDS = 0.25
+"""Under a rate, a batch is at most what may go in this time."""
+NOTHING_DUE_SECONDS = 2.0
+"""How long a campaign in which nothing was due is left alone, unless rows that waited come back."""
+
+
+@dataclass
+class Cursor:
+    """Where this worker is in one campaign: from a start of its own once round."""
+
+    after: int
+    start: int
+    wrapped: bool = False
+    rest_until: float = 0.0
+
+
+@dataclass
+class Dispatcher:
+    """What a worker process knows between slices. One thread uses it."""
+
+    sessions: SessionFactory
+    provider: Provider
+    composer: Composer
+    worker: str
+    stop: threading.Event
+    batch: float = 8.0
+    cursors: dict[int, Cursor] = field(default_factory=dict)
+
+    def run(self, campaign_id: int) -> bool:
+        """Work on a campaign for one slice; return whether there is more to do at once."""
+        until = time.monotonic() + SLICE_SECONDS
+        with structlog.contextvars.bound_contextvars(campaign_id=campaign_id, worker=self.worker):
+            while not self.stop.is_set() and time.monotonic() < until:
+                expanding = self._expand(campaign_id)
+                job, due = self._due(campaign_id)
+                if job is None:
+                    return False
+                if due:
+                    self._send(job, due, until)
+                elif not expanding:
+                    return False
+        return not self.stop.is_set()
+
+    def _expand(self, campaign_id: int) -> bool:
+        with self.sessions() as session, session.begin():
+            return not (step := audience.expand(session, campaign_id)).done and step.stopped is None
+
+    def _due(self, campaign_id: int) -> tuple[Job | None, Sequence[Candidate]]:
+        with self.sessions() as session:
+            job = pick.read_job(session, campaign_id)
+            if job is None:
+                self.cursors.pop(campaign_id, None)
+                return None, ()
+            limit = PICK if job.rate_per_second is None else max(1, min(PICK, int(job.rate_per_second * 2)))
+            back = pick.come_back(session, campaign_id, limit=limit)
+            return job, back or self._onwards(session, campaign_id, limit)
+
+    def _onwards(self, session: pick.Session, campaign_id: int, limit: int) -> Sequence[Candidate]:
+        cursor = self.cursors.get(campaign_id)
+        if cursor is None:
+            start = random.randint(0, pick.last_customer(session, campaign_id))  # noqa: S311  (an offset, no secret)
+            cursor = self.cursors[campaign_id] = Cursor(start, start)
+        if time.monotonic() < cursor.rest_until:
+            return ()
+        for _ in range(2):
+            found = pick.due(session, campaign_id, after=cursor.after, limit=limit)
+            if found:
+                cursor.after = found[-1].customer_id
+                return found
+            if cursor.wrapped or cursor.after == 0:
+                break
+            cursor.after, cursor.wrapped = 0, True
+        # Once round and nothing was due: whatever is pending is being worked on, or waits.
+        cursor.after, cursor.wrapped = 0, False
+        cursor.rest_until = time.monotonic() + NOTHING_DUE_SECONDS
+        return ()
+
+    def _send(self, job: Job, due: Iterable[Candidate], until: float) -> None:
+        waiting = deque(due)
+        while waiting and not self.stop.is_set() and time.monotonic() < until:
+            batch = [waiting.popleft() for _ in range(min(len(waiting), self._size(job)))]
+            if not self._wait_for_slot(job, len(batch)):
+                return
+            self._deliver(job, batch)
+
+    def _size(self, job: Job) -> int:
+        smooth = BATCH_LIMITS[1] if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
+        return max(BATCH_LIMITS[0], min(int(self.batch), smooth))
+
+    def _wait_for_slot(self, job: Job, messages: int) -> bool:
+        if job.rate_per_second is None:
+            return True
+        with self.sessions() as session, session.begin():
+            wait = throttle.reserve(session, job.campaign_id, messages)
+        return not self.stop.wait(wait)
+
+    def _deliver(self, job: Job, batch: Sequence[Candidate]) -> None:
+        attempt_id = uuid4()
+        with self.sessions() as session:
+            prepared = self.composer.compose(session, job, batch, attempt_id)
+        began = time.monotonic()
+        try:
+            ended = delivery.deliver(
+                self.sessions, self.provider, job, prepared, worker=self.worker, attempt_id=attempt_id
+            )
+        except DBAPIError as trouble:
+            if getattr(trouble.orig, "sqlstate", None) != "55P03":
+                raise
+            # T1 met somebody's lock: nothing happened, and the row is picked again.
+            log.info("intent_postponed", rows=len(batch))
+            return
+        if ended["accepted"] == len(batch):
+            self._adapt(len(batch), time.monotonic() - began)
+        log.info("batch", **ended)
+
+    def _adapt(self, messages: int, seconds: float) -> None:
+        fits = messages * BATCH_SECONDS / max(seconds, 0.001)
+        low, high = BATCH_LIMITS
+        self.batch = min(high, max(low, 0.7 * self.batch + 0.3 * fits))

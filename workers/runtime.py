@@ -1,0 +1,86 @@
+"""The composition root of a worker process: settings in, everything wired, one thread that sends.
+
+This is our own process around `dramatiq.Worker` rather than the `dramatiq` command, whose master stops every worker
+when one dies.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TypeVar
+
+import structlog
+from dramatiq import Worker
+
+from config.keys import Keys
+from config.logging import configure
+from config.settings import Settings
+from mailer.compose import Composer
+from mailer.consent.links import Links
+from mailer.db import create_engine_from, session_factory
+from mailer.providers.base import HAND_OVER_SECONDS, Provider
+from mailer.providers.smtp import SmtpProvider
+from workers import actors
+from workers.broker import make_broker
+from workers.dispatch import Dispatcher
+from workers.startup import check_database, check_deadlines, check_root_key
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+def run_worker(settings: Settings, queue: str) -> None:
+    """Work on one queue until SIGTERM or SIGINT; the batch at hand is finished first."""
+    configure(settings.log_level)
+    stop = stop_on_signal()
+    dispatcher = make_dispatcher(settings, stop)
+    broker = make_broker(required(settings.redis_url, "REDIS_URL"))
+    actors.declare(broker, dispatcher.run)
+    worker = Worker(broker, queues={queue}, worker_threads=1, worker_timeout=500)
+    worker.start()
+    log.info("worker_started", worker=dispatcher.worker)
+    stop.wait()
+    worker.stop(timeout=int((HAND_OVER_SECONDS + 1) * 1000))
+    dispatcher.provider.close()
+
+
+def make_dispatcher(settings: Settings, stop: threading.Event) -> Dispatcher:
+    """Wire a dispatcher from settings. Refuses a database that may forget, and deadlines that don't fit."""
+    check_deadlines()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst worker {os.getpid()}")
+    check_database(engine)
+    keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
+    check_root_key(engine, keys)
+    composer = Composer(Links(keys, settings.public_url), settings.public_url)
+    return Dispatcher(session_factory(engine), make_provider(settings), composer, name, stop)
+
+
+def make_provider(settings: Settings) -> Provider:
+    """Return the provider that the settings name."""
+    return SmtpProvider(required(settings.smtp_url, "SMTP_URL"))
+
+
+def required(value: T | None, name: str) -> T:
+    """Return a setting, or say which one is missing."""
+    if value is None:
+        raise SystemExit(f"{name} is not set. `askfirst up` sets it; on its own this process needs it.")
+    return value
+
+
+def stop_on_signal() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    handler: Callable[[int, FrameType | None], None] = ask
+    signal.signal(signal.SIGTERM, handler)
+    signal.signal(signal.SIGINT, handler)
+    return stop
