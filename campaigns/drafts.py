@@ -103,7 +103,11 @@ def submit(session: Session, campaign_id: int, operator_id: int) -> bool:
 
 
 def locked(session: Session, campaign_id: int) -> Campaign:
-    """Return the campaign, locked and as it is now. Every operation starts with it, so they come one by one."""
+    """Return the campaign, locked and as it is now. Every operation starts with it, so they come one by one.
+
+    The mandate first: the gate, too, pauses a mandate and then, by its trigger, the campaign.
+    """
+    session.execute(select(Mandate.state).where(Mandate.campaign_id == campaign_id).with_for_update())
     campaign = session.scalars(
         select(Campaign).where(Campaign.id == campaign_id).with_for_update().execution_options(populate_existing=True)
     ).one_or_none()

@@ -126,6 +126,7 @@ def start(session: Session, campaign_id: int, operator_id: int | None) -> Start:
         active_operator(session, operator_id)
     now_hash = approval_hash(session, campaign_id)
     with session.begin_nested():
+        session.execute(select(Mandate.state).where(Mandate.campaign_id == campaign_id).with_for_update())
         started = session.scalars(
             update(Campaign)
             .where(Campaign.id == campaign_id, Campaign.state == "approved", Campaign.approved_hash == now_hash)

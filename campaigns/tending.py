@@ -1,4 +1,4 @@
-"""What the clock does for campaigns: release those that are due, follow pauses of the gate, end what is done."""
+"""What the clock does for campaigns: release those that are due, pause what was changed, end what is done."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Tended:
 
 def tend(session: Session) -> Tended:
     """Do all of it once. Two clocks may: each campaign is locked first, and what was done is not done again."""
-    return Tended(release_due(session), follow_pauses(session), finish_done(session))
+    return Tended(release_due(session), pause_changed(session), finish_done(session))
 
 
 def release_due(session: Session) -> list[int]:
@@ -49,22 +49,14 @@ def release_due(session: Session) -> list[int]:
     return [campaign_id for campaign_id, late in due.all() if _release(session, campaign_id, late)]
 
 
-def follow_pauses(session: Session) -> list[int]:
-    """Pause campaigns whose mandate the gate paused, and those that are not what was approved any more."""
-    sending = session.execute(
-        select(Campaign.id, Mandate.state, Mandate.state_reason)
-        .join(Mandate, Mandate.campaign_id == Campaign.id)
-        .where(Campaign.state == "sending", Mandate.state.in_(["sending", "paused"]))
-    )
+def pause_changed(session: Session) -> list[int]:
+    """Pause campaigns that are not what was approved any more: somebody changed their sender."""
     paused = []
-    for campaign_id, state, reason in sending.all():
-        if state == "paused":
-            why: str | None = reason or "the mail provider or the sender is in trouble"
-        else:
-            why = CHANGED if _changed(session, campaign_id) else None
-        if why is not None and locked(session, campaign_id).state == "sending":
-            operations.pause(session, campaign_id, None, why)
-            paused.append(campaign_id)
+    for campaign_id in session.scalars(select(Campaign.id).where(Campaign.state == "sending")).all():
+        if not _changed(session, campaign_id) or locked(session, campaign_id).state != "sending":
+            continue
+        operations.pause(session, campaign_id, None, CHANGED)
+        paused.append(campaign_id)
     return paused
 
 

@@ -10,7 +10,7 @@ from mailer.errors import WrongState
 PAIRS = list(itertools.product(STATES, EVENTS))
 
 
-@pytest.mark.parametrize("state, event", PAIRS)
+@pytest.mark.parametrize(("state", "event"), PAIRS)
 def test_what_is_not_in_the_table_is_refused_with_what_can_be_done(state, event):
     if (state, event) in TABLE:
         assert after(state, event) == TABLE[state, event]

@@ -26,7 +26,7 @@ DIYA = Bought(dimension="brand", values=("Diya", "Anaar"), at_least_lines=2)
 
 
 @pytest.mark.parametrize(
-    "rule, words",
+    ("rule", "words"),
     [
         (EVERYBODY, "everybody we know"),
         (GROCERY, "bought from Grocery in the last 180 days"),
