@@ -36,6 +36,7 @@ def locked(data: Path) -> Iterator[Path]:
             raise EngineProblem(
                 f"askfirst already runs on {data} (process {holder}). Stop it, or set ASKFIRST_DATA to another folder."
             ) from None
+        (data / RUNNING).unlink(missing_ok=True)  # of one that was killed
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
