@@ -28,9 +28,8 @@ FACTS = {
 }
 
 
-def dress(app: Flask, shop_zone: str) -> None:
+def dress(app: Flask, zone: ZoneInfo) -> None:
     """Give the application's templates their filters and what every operators' page shows."""
-    zone = ZoneInfo(shop_zone)
     app.jinja_env.filters.update(
         number=words.number,
         rupees=words.rupees,
@@ -43,6 +42,7 @@ def dress(app: Flask, shop_zone: str) -> None:
         day=lambda moment: words.day(moment, zone),
         date=lambda moment: words.short_day(moment, zone),
         clock=lambda moment: words.clock_time(moment, zone),
+        exact=lambda moment: words.exact(moment, zone),
         full=lambda moment: words.full(moment, zone),
     )
     app.jinja_env.globals.update(asset=asset, share=words.share, zone_name=zone.key.rpartition("/")[2].replace("_", " "))

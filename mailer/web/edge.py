@@ -10,38 +10,25 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import cast
 
-from flask import Flask, current_app, g, redirect, request, url_for
-from sqlalchemy import Engine
+from flask import Flask, g, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from config.keys import Keys
-from mailer.db import SessionFactory
+from mailer.web.shop import shop
 
-FACTORY, KEYS = "askfirst_sessions", "askfirst_keys"
 SESSION = "askfirst_session"
 
 
-def lend(app: Flask, sessions: SessionFactory, keys: Keys) -> None:
-    """Give views the keys, and each request one session: made when first asked for, closed with the answer."""
-    app.extensions[FACTORY], app.extensions[KEYS] = sessions, keys
+def lend_sessions(app: Flask) -> None:
+    """Close with each answer the session that its request took, if it took one."""
     app.teardown_appcontext(_close)
 
 
 def db() -> Session:
-    """The session of this request."""
+    """The session of this request: one, made when first asked for."""
     if SESSION not in g:
-        setattr(g, SESSION, current_app.extensions[FACTORY]())
+        setattr(g, SESSION, shop().sessions())
     return cast("Session", g.get(SESSION))
-
-
-def engine() -> Engine:
-    """The engine behind the sessions, for doors that own their transactions."""
-    return cast("Engine", db().get_bind())
-
-
-def keys() -> Keys:
-    return cast("Keys", current_app.extensions[KEYS])
 
 
 @contextmanager

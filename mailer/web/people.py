@@ -10,7 +10,8 @@ from mailer.errors import Unavailable
 from mailer.models import Customer
 from mailer.web import findings, person
 from mailer.web.chrome import answer_problem
-from mailer.web.edge import db, engine, keys, now, see, transaction
+from mailer.web.edge import db, now, see, transaction
+from mailer.web.shop import shop
 from mailer.web.signin import needs, operator_id
 
 people = Blueprint("people", __name__, url_prefix="/people")
@@ -23,7 +24,7 @@ people.register_error_handler(404, answer_problem)
 def search() -> str | Response:
     """By address, order number or reference: exactly, never by a part, so that nobody browses people."""
     asked = request.args.get("q", "").strip()
-    found = findings.find(db(), keys(), asked) if asked else []
+    found = findings.find(db(), shop().keys, asked) if asked else []
     if len(found) == 1:
         return see("people.show", customer_id=found[0].id)
     return render_template("admin/people.html", asked=asked, found=found)
@@ -52,11 +53,11 @@ def reveal(customer_id: int) -> str | tuple[str, int]:
 def stop(customer_id: int) -> str | tuple[str, int]:
     """Less mail is always allowed: any operator, at once, no check of identity."""
     try:
-        answer = optout.stop_person(engine(), customer_id=customer_id, scope="all", source="helpline")
+        answer = optout.stop_person(shop().engine, customer_id=customer_id, scope="all", source="helpline")
     except Unavailable:
         return page(customer_id, not_stopped=True), 503
     with transaction() as session:
-        person.note_act(session, operator_id(), "stop_person", customer_id, {})
+        person.note_act(session, operator_id(), "stop_person", customer_id)
     return page(customer_id, stopped=answer)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mailer import acts
 from mailer.consent.eligible import first_refusal
 from mailer.consent.ledger import SHOP_ZONE
 from mailer.consent.policy import eighteen_years_before
 from mailer.errors import InputProblem
-from mailer.models import ConsentEvent, ConsentState, Customer, CustomerLimit, OperatorAct, Purpose
+from mailer.models import ConsentEvent, ConsentState, Customer, CustomerLimit, Purpose
 from mailer.web.reasons import Reason, reason
 from mailer.web.timeline import Entry, timeline
 
@@ -105,22 +106,10 @@ def reveal(session: Session, customer_id: int, operator_id: int, why: str) -> st
     customer = session.get(Customer, customer_id)
     if customer is None or customer.address is None:
         raise InputProblem("We have no e-mail address of this person.")
-    note_act(session, operator_id, "reveal_address", customer_id, {"why": why[:200]})
+    note_act(session, operator_id, "reveal_address", customer_id, why=why[:200])
     return customer.address.address
 
 
-def note_act(session: Session, operator_id: int, act: str, customer_id: int, document: dict[str, Any]) -> None:
-    """The last statement of an operator's act on a person. The trigger numbers it, dates it and links the chain."""
-    session.add(
-        OperatorAct(
-            seq=0,
-            operator_id=operator_id,
-            act=act,
-            subject=f"customer:{customer_id}",
-            document=document,
-            at=datetime.now(SHOP_ZONE),
-            prev_hash=b"",
-            hash=b"",
-        )
-    )
-    session.flush()
+def note_act(session: Session, operator_id: int, act: str, customer_id: int, **document: Any) -> None:
+    """Write down an operator's act on a person: last in its transaction."""
+    acts.record(session, operator_id, act, f"customer:{customer_id}", **document)

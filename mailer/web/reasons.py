@@ -23,6 +23,10 @@ ONLY_THEY = (
     "so askfirst does not offer it."
 )
 
+LATER = "A later message may reach them."
+AGAIN = "It is tried again by itself."
+REPORT = "Wait for the provider’s report."
+
 REASONS: dict[str, Reason] = {
     "erased": Reason("Erased", "they were erased at their request", NOTHING),
     "deactivated": Reason("Account not active", "their account is not active", "They can activate it again themselves."),
@@ -44,15 +48,38 @@ REASONS: dict[str, Reason] = {
         "what they agreed to has changed since, and they have not agreed again",
         "They are asked again by the notice about the change.",
     ),
-    "paused": Reason("Paused by themselves", "they paused mail until a date", "It goes on by itself after that date."),
-    "pause_until": Reason("Paused by themselves", "they paused mail until a date", "It goes on by itself after that date."),
-    "less_often": Reason("Wants mail less often", "they asked to be written to less often", "A later message may reach them."),
-    "capped": Reason("Had enough messages already", "they already had as many messages as we allow", "A later message may reach them."),
+    "pause_until": Reason(
+        "Paused by themselves", "they paused mail until a date", "It goes on by itself after that date."
+    ),
+    "less_often": Reason("Wants mail less often", "they asked to be written to less often", LATER),
+    "capped": Reason("Had enough messages already", "they already had as many messages as we allow", LATER),
     "duplicate_address": Reason(
         "Same address as somebody else", "somebody else with the same address got this message", NOTHING
     ),
-    "address_changed": Reason("Address changed", "their address changed after the message was made", NOTHING),
-    "already_in_audience": Reason("Already in this audience", "they were in the audience already", NOTHING),
+    "not_found": Reason("Record gone", "their record is gone", NOTHING),
+    "no_gate_for_this_message": Reason(
+        "Not marketing", "this kind of message may not leave as marketing", "Tell whoever runs askfirst."
+    ),
+    "quiet_hours": Reason("Night where they are", "it is night where they are", "It goes on by itself in the morning."),
+    "ledger_changed": Reason("Changed their mind just then", "they changed their choices just then", AGAIN),
+    "address_changed": Reason("Address changed just then", "their address changed just then", AGAIN),
+    "on_hold": Reason("On hold", "everything is on hold", "It goes on when the hold is lifted."),
+    "campaign_paused": Reason("Paused", "the campaign is paused", "It goes on when somebody resumes it."),
+    "approval_changed": Reason(
+        "Approval no longer fits", "what was approved has changed", "Somebody has to approve it again."
+    ),
+    "campaign_over": Reason("Too late", "the campaign was over", NOTHING),
+    "campaign_cancelled": Reason("Stopped", "the campaign was stopped", NOTHING),
+    "worker_lost": Reason(
+        "A worker was lost while handing over", "a worker was lost while handing over", REPORT
+    ),
+    "no_final_answer": Reason("No answer to the last word", "the provider’s last answer never came", REPORT),
+    "no_receipt": Reason("No answer", "the provider’s answer never came", REPORT),
+    "refused_by_provider": Reason("The provider said no", "the provider said no to this address", NOTHING),
+    "not_taken": Reason("Not taken yet", "the provider did not take it yet", AGAIN),
+    "window_closed": Reason("Its turn was over", "its turn in the batch was over", AGAIN),
+    "lock_not_obtained": Reason("Somebody else had them", "another message or act had them in hand", AGAIN),
+    "misconfigured": Reason("Our sender is refused", "the provider refuses our sender", "Look at the sender’s settings."),
 }
 
 STATES: dict[str, tuple[str, str, str]] = {

@@ -7,15 +7,12 @@ known addresses get the same answer (6.3.8), and guessing is slowed per network 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Flask, abort, make_response, request, session
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_login import user_logged_in
 from flask_security import (
     LoginForm,
@@ -38,15 +35,18 @@ from config.keys import Keys
 from mailer.db import Base
 from mailer.errors import InputProblem
 from mailer.models.operators import Operator, Role, operators_roles
-from mailer.web.edge import db, is_poll, now
+from mailer.web.edge import db, is_poll, now, transaction
+from mailer.web.rates import bucket, count, network_of
+from mailer.web.shop import shop
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
 SINCE, SEEN = "signed_in_at", "seen_at"
-TRIES_OF_NETWORK = "30 per minute; 200 per hour"
-TRIES_OF_ACCOUNT = "10 per minute; 40 per hour"
+WINDOW = timedelta(minutes=10)
+TRIES_OF_NETWORK, TRIES_OF_ACCOUNT = 100, 20
+"""Answers to sign-in that a network, or anybody for one account, gets in a window."""
 
 
 class Duty(Base, RoleMixin):
@@ -77,16 +77,15 @@ class SignInForm(LoginForm):
     remember = None
 
 
-def sign_operators_in(app: Flask, keys: Keys) -> Security:
-    """Add sign-in and sign-out to the application, after `lend`."""
+def sign_operators_in(app: Flask, keys: Keys) -> None:
+    """Add sign-in and sign-out to the application."""
     app.config.from_mapping(cookies() | pages() | secrets_from(keys))
     security = Security(app, accounts(), login_form=SignInForm)
     security.unauthz_handler(lambda _function, _params: abort(403))
     security.unauthn_handler(ask_to_sign_in)
+    app.before_request(slow_guessing_down)
     app.before_request(end_stale_session)
     user_logged_in.connect(note_sign_in, app)
-    slow_guessing_down(app)
-    return security
 
 
 def accounts() -> SQLAlchemySessionUserDatastore:
@@ -193,14 +192,13 @@ def note_sign_in(_app: Flask, **_: object) -> None:
     session[SINCE] = session[SEEN] = now().timestamp()
 
 
-def slow_guessing_down(app: Flask) -> None:
-    """Limits on answers to sign-in. Counted in this process: each web process allows as many again."""
-    limiter = Limiter(get_remote_address, app=app, storage_uri="memory://")
-    view = app.view_functions["security.login"]
-    view = limiter.limit(TRIES_OF_NETWORK, methods=["POST"])(view)
-    view = limiter.limit(TRIES_OF_ACCOUNT, methods=["POST"], key_func=account_asked_for)(view)
-    app.view_functions["security.login"] = view
-
-
-def account_asked_for() -> str:
-    return hashlib.sha256(request.form.get("email", "").strip().lower().encode()).hexdigest()
+def slow_guessing_down() -> None:
+    """Refuse to look at more answers than a person gives. Counted in the database, for all web processes together."""
+    if request.endpoint != "security.login" or request.method != "POST":
+        return
+    account = request.form.get("email", "").strip().lower()
+    with transaction() as session:
+        of_network = count(session, bucket(shop().keys, "sign_in", network_of(request.remote_addr)), WINDOW)
+        of_account = count(session, bucket(shop().keys, "sign_in_as", account), WINDOW)
+    if of_network > TRIES_OF_NETWORK or of_account > TRIES_OF_ACCOUNT:
+        abort(429)

@@ -67,6 +67,11 @@ def clock_time(moment: datetime, zone: ZoneInfo) -> str:
     return f"{moment.astimezone(zone):%H:%M}"
 
 
+def exact(moment: datetime, zone: ZoneInfo) -> str:
+    """`10:20:14`."""
+    return f"{moment.astimezone(zone):%H:%M:%S}"
+
+
 def full(moment: datetime, zone: ZoneInfo) -> str:
     """`Tuesday, 3 November 2026, 10:20`."""
     local = moment.astimezone(zone)

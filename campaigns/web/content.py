@@ -1,0 +1,54 @@
+"""A campaign's mail as somebody would see it, closed off: no script, no link, no picture from elsewhere."""
+
+from __future__ import annotations
+
+from flask import abort, make_response, request, url_for
+from werkzeug.wrappers import Response
+
+from campaigns.content import source_of
+from campaigns.web.blueprint import campaigns
+from campaigns.web.one import found
+from mailer.merge_fields import everything, nothing
+from mailer.models import Revision
+from mailer.render import Rendered, Renderer, compile_source
+from mailer.web.edge import db
+from mailer.web.signin import needs
+
+CLOSED_OFF = {
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'; "
+        "form-action 'none'; base-uri 'none'; sandbox"
+    ),
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "no-referrer",
+}
+SAMPLE_PICTURES = "https://mail.anaar.example/static/mail"
+
+
+@campaigns.get("/campaigns/<int:campaign_id>/preview")
+@needs()
+def preview(campaign_id: int) -> Response:
+    """The HTML part, for a made-up person with everything or, with `?as=nothing`, of whom we know least."""
+    return make_response(rendered(campaign_id).html.replace(SAMPLE_PICTURES, pictures()), 200, CLOSED_OFF)
+
+
+@campaigns.get("/campaigns/<int:campaign_id>/preview.txt")
+@needs()
+def preview_text(campaign_id: int) -> Response:
+    """The text part."""
+    return make_response(
+        rendered(campaign_id).text, 200, CLOSED_OFF | {"Content-Type": "text/plain; charset=utf-8"}
+    )
+
+
+def rendered(campaign_id: int) -> Rendered:
+    """Compiled and rendered for a made-up person: nobody's data is needed to look at a mail."""
+    campaign = found(campaign_id)
+    revision = db().get(Revision, campaign.revision_id) if campaign.revision_id else None
+    source = source_of(revision or abort(404))
+    fields = nothing(source.kind, source.values) if request.args.get("as") == "nothing" else everything(source.values)
+    return Renderer(compile_source(source)).render(fields)
+
+
+def pictures() -> str:
+    return url_for("static", filename="mail", _external=True)
