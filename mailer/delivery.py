@@ -24,7 +24,7 @@ from mailer.consent.ledger import lock_available
 from mailer.db import SessionFactory
 from mailer.message import return_path
 from mailer.outcomes import not_obtained, result_of, unrendered, withheld
-from mailer.pick import Candidate, Job
+from mailer.pick import Candidate, Job, Prepared
 from mailer.providers.base import Envelope, Provider, Receipt
 from mailer.records import Result
 
@@ -34,14 +34,6 @@ WINDOW_SECONDS = 0.8
 """W: no first byte later than this after the clock was read, whatever the progress. Less than an opt-out waits."""
 
 _GONE = select.POLLIN | select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A candidate with its finished message; None where there was nothing worth rendering."""
-
-    candidate: Candidate
-    content: bytes | None
 
 
 class HandoverWindow:
@@ -84,11 +76,31 @@ def deliver(
     At most one hand-over per person is open, over all campaigns. Owns its two transactions. An exception leaves the
     rest to the reaper: in doubt, never repeated. `attempt_id` is the one the messages were made with.
     """
-    candidates = [p.candidate for p in prepared]
+    broken = [p for p in prepared if p.problem is not None]
+    if broken:
+        with sessions() as session, session.begin():
+            records.fail(session, [(p.candidate.delivery_id, p.problem or "") for p in broken])
+    candidates = [p.candidate for p in prepared if p.problem is None]
     attempt = intend(sessions, job, candidates, provider=provider.name, worker=worker, attempt_id=attempt_id)
     if not attempt.candidates:
         return Counter()
     return hand_over(sessions, provider, attempt, {p.candidate.delivery_id: p.content for p in prepared})
+
+
+class _AlwaysOpen:
+    """The window of a message to one of us: no customer, so nobody's lock."""
+
+    def open(self) -> bool:
+        return True
+
+
+def send_test(provider: Provider, job: Job, operator_address: str, content: bytes) -> Receipt:
+    """Hand a test message to an operator's own address. No delivery is written and no customer is involved."""
+    test_id = uuid4()
+    envelope = Envelope(
+        test_id, test_id, job.campaign_id, operator_address, return_path(test_id, job.return_domain), content
+    )
+    return next(iter(provider.hand_over([envelope], _AlwaysOpen())))
 
 
 def intend(

@@ -53,6 +53,15 @@ class Candidate:
         return self.address is not None and self.consent_event_id is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A candidate with its finished message; None where there was nothing worth rendering, or with the `problem`."""
+
+    candidate: Candidate
+    content: bytes | None
+    problem: str | None = None
+
+
 _COLUMNS = """
     SELECT d.id, d.customer_id, a.address, a.address_hash, a.domain, coalesce(h.seq, 0) AS ledger_seq,
            s.event_id, s.policy_version_id

@@ -67,6 +67,13 @@ _PAUSE = text("""
     UPDATE mandates SET state = 'paused', state_reason = :reason WHERE campaign_id = :campaign AND state = 'sending'
 """)
 
+_LOCK_PENDING = text("SELECT id FROM deliveries WHERE id = ANY(:ids) AND state = 'pending' ORDER BY id FOR UPDATE")
+_FAIL = text("""
+    UPDATE deliveries d SET state = 'render_failed', reason = w.reason, settled_at = clock_timestamp()
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS w(id, reason)
+     WHERE d.id = w.id AND d.state = 'pending'
+""")
+
 
 def settle(
     session: Session,
@@ -115,3 +122,11 @@ def settle(
 def pause(session: Session, campaign_id: int, reason: str) -> None:
     """Pause a campaign because of us: sender, sign-in or an approval that no longer fits."""
     session.execute(_PAUSE, {"campaign": campaign_id, "reason": reason})
+
+
+def fail(session: Session, broken: Sequence[tuple[UUID, str]]) -> None:
+    """End deliveries whose message can't be made: tried again, it would fail again. Nobody else is held up."""
+    session.execute(_LOCK_PENDING, {"ids": [delivery_id for delivery_id, _ in broken]})
+    session.execute(
+        _FAIL, {"ids": [delivery_id for delivery_id, _ in broken], "reasons": [why[:200] for _, why in broken]}
+    )

@@ -57,7 +57,7 @@ def make_dispatcher(settings: Settings, stop: threading.Event) -> Dispatcher:
     check_database(engine)
     keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
     check_root_key(engine, keys)
-    composer = Composer(Links(keys, settings.public_url), settings.public_url)
+    composer = Composer(Links(keys, settings.public_url))
     return Dispatcher(session_factory(engine), make_provider(settings), composer, name, stop)
 
 

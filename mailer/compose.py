@@ -1,0 +1,134 @@
+"""Finished messages for a batch: merge fields in a fixed number of statements, rendered and built for each person.
+
+Done before the intent and outside the window. What was read here may be stale by the time the gate looks; the gate
+compares the ledger's sequence and the address, and what changed goes back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import Session
+
+from mailer.consent.links import Links
+from mailer.errors import InputProblem
+from mailer.fields import fields_for
+from mailer.message import Marketing, Sender, build
+from mailer.models import Purpose, Revision, SenderIdentity
+from mailer.pick import Candidate, Job, Prepared
+from mailer.render import Compiled, Renderer
+
+Fields = Mapping[str, Any]
+KEPT = 8
+"""Approved contents kept compiled in one worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Everything about a campaign's message that is the same for everybody."""
+
+    renderer: Renderer
+    sender: Sender
+    purpose: str
+    purpose_name: str
+
+
+class Composer:
+    """Makes messages. Keeps compiled contents between batches: a revision never changes."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._sheets: dict[tuple[int, bytes], Sheet] = {}
+
+    def compose(self, session: Session, job: Job, candidates: Sequence[Candidate], attempt_id: UUID) -> list[Prepared]:
+        """Return a message for each of `candidates`, in their order. One that can't be made holds up nobody else."""
+        sheet = self._sheet(session, job)
+        worth = [candidate for candidate in candidates if candidate.worth_rendering]
+        fields = fields_for(session, job, worth, self._links) if worth else {}
+        now = datetime.now(UTC)
+        return [
+            self._one(sheet, job, candidate, fields[candidate.delivery_id], attempt_id, now)
+            if candidate.delivery_id in fields
+            else Prepared(candidate, None)
+            for candidate in candidates
+        ]
+
+    def _one(
+        self, sheet: Sheet, job: Job, candidate: Candidate, fields: Fields, attempt_id: UUID, now: datetime
+    ) -> Prepared:
+        try:
+            return Prepared(candidate, self._message(sheet, job, candidate, fields, attempt_id, now))
+        except InputProblem as problem:
+            return Prepared(candidate, None, str(problem))
+
+    def trial(self, session: Session, job: Job, revision: Revision, operator_address: str, fields: Fields) -> bytes:
+        """Return a test message for an operator: marked as one, and with no header that would stop nothing."""
+        sender = session.get_one(SenderIdentity, job.sender_id)
+        rendered = _renderer(revision).render(fields)
+        return build(
+            sender=sender_of(sender),
+            recipient=operator_address,
+            subject=f"[Test] {rendered.subject}",
+            html=rendered.html,
+            text=rendered.text,
+            date=datetime.now(UTC),
+            delivery_id=uuid4(),
+            attempt_id=uuid4(),
+            marketing=None,
+        )
+
+    def _message(
+        self, sheet: Sheet, job: Job, candidate: Candidate, fields: Fields, attempt_id: UUID, now: datetime
+    ) -> bytes:
+        rendered = sheet.renderer.render(fields)
+        return build(
+            sender=sheet.sender,
+            recipient=candidate.address or "",
+            subject=rendered.subject,
+            html=rendered.html,
+            text=rendered.text,
+            date=now,
+            delivery_id=candidate.delivery_id,
+            attempt_id=message_key(attempt_id, candidate.delivery_id),
+            marketing=Marketing(job.campaign_id, sheet.purpose, sheet.purpose_name, fields["links"]["unsubscribe"]),
+        )
+
+    def _sheet(self, session: Session, job: Job) -> Sheet:
+        key = (job.revision_id, job.approved_hash)
+        if key not in self._sheets:
+            if len(self._sheets) >= KEPT:
+                self._sheets.pop(next(iter(self._sheets)))
+            sender = session.get_one(SenderIdentity, job.sender_id)
+            purpose = session.get_one(Purpose, job.purpose)
+            renderer = _renderer(session.get_one(Revision, job.revision_id))
+            self._sheets[key] = Sheet(renderer, sender_of(sender), purpose.key, purpose.name)
+        return self._sheets[key]
+
+
+def message_key(attempt_id: UUID, delivery_id: UUID) -> UUID:
+    """Return what makes a Message-ID unique for one attempt at one delivery, and names neither."""
+    digest = hashlib.sha256(attempt_id.bytes + delivery_id.bytes).digest()
+    return UUID(bytes=digest[:16], version=4)
+
+
+def sender_of(identity: SenderIdentity) -> Sender:
+    """Return a sender identity as messages need it."""
+    return Sender(identity.from_name, identity.from_address, identity.list_domain, reply_to=identity.reply_to)
+
+
+def _renderer(revision: Revision) -> Renderer:
+    return Renderer(
+        Compiled(
+            revision.kind,
+            revision.language,
+            revision.subject,
+            revision.preheader,
+            revision.compiled_html,
+            revision.compiled_text,
+        )
+    )
