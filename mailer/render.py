@@ -1,0 +1,190 @@
+"""Content: compiled once for an approved revision, rendered once for a person.
+
+`compile_source` says everything that is wrong at once, so that an author mends it in one go. `Renderer` is quick and
+knows no rule but one: what isn't on the allow-list doesn't render, wherever the compiled text came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import TemplateError
+
+from mailer.content_checks import MOST_BYTES, missing_from_text, page_problems, required
+from mailer.errors import InputProblem
+from mailer.merge_fields import (
+    CAMPAIGN_VALUES,
+    Field,
+    Text,
+    everything,
+    fields_of,
+    filled,
+    longest,
+    nothing,
+    value_problems,
+)
+from mailer.mjml_html import MjmlProblem, Page, compile_mjml
+from mailer.templating import HTML, TEXT, always_printed, compiled, problems_in, variables_in
+
+MOST_RENDERED = 500_000
+"""Characters of one rendered part. Far above any real mail: beyond it something is wrong."""
+
+
+class ContentProblems(InputProblem):
+    """Content that can't be used; `problems` has every reason, each with what to do."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class RenderFailed(InputProblem):
+    """One person's mail can't be rendered. Says why, without their data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Content as its author wrote it. `values` are the campaign's own: the same for everybody."""
+
+    kind: str
+    language: str
+    subject: str
+    preheader: str
+    mjml: str = field(repr=False)
+    text: str = field(repr=False)
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Checked where there are any; without them samples stand in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Content ready to be rendered. `hash` is SHA-256 over all of it, `variables` the fields it reads."""
+
+    kind: str
+    language: str
+    subject: str
+    preheader: str
+    html: str = field(repr=False)
+    text: str = field(repr=False)
+    variables: frozenset[str] = frozenset()
+    hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One person's mail."""
+
+    subject: str
+    html: str = field(repr=False)
+    text: str = field(repr=False)
+
+
+def compile_source(source: Source) -> Compiled:
+    """Compile content and check it as a whole. Raises ContentProblems with everything that is wrong."""
+    if source.kind not in CAMPAIGN_VALUES:
+        raise ContentProblems([f"There is no kind of mail “{source.kind}”: use {', '.join(CAMPAIGN_VALUES)}."])
+    fields = fields_of(source.kind)
+    problems = [
+        *(value_problems(source.kind, source.values) if source.values else ()),
+        *_template_problems(source, fields),
+    ]
+    page: Page | None = None
+    try:
+        page = compile_mjml(source.mjml)
+        problems += page_problems(page, source.kind, source.language, fields)
+    except MjmlProblem as problem:
+        problems.append(str(problem))
+    if page is None or problems:
+        raise ContentProblems(problems)
+    ready = _compiled(source, page.html())
+    problems = list(_rendering_problems(ready, source.values))
+    if problems:
+        raise ContentProblems(problems)
+    return ready
+
+
+class Renderer:
+    """Renders one compiled content for any number of people. Raises ContentProblems if it isn't to be trusted."""
+
+    def __init__(self, content: Compiled) -> None:
+        fields = fields_of(content.kind)
+        around: dict[str, Field] = {**fields, "subject": Text(), "preheader": Text()}
+        try:
+            self._subject = compiled(TEXT, content.subject, "Subject", fields)
+            self._preheader = compiled(TEXT, content.preheader, "Preheader", fields)
+            self._text = compiled(TEXT, content.text, "Text part", fields)
+            self._html = compiled(HTML, content.html, "HTML part", around)
+        except ValueError as problem:
+            raise ContentProblems([str(problem)]) from None
+
+    def render(self, fields: Mapping[str, Any]) -> Rendered:
+        """One person's mail. Raises RenderFailed where a field is missing or the result makes no sense."""
+        try:
+            subject = _one_line(self._subject.render(fields))
+            preheader = _one_line(self._preheader.render(fields))
+            html = self._html.render(fields, subject=subject, preheader=preheader)
+            text = _MANY_LINES.sub("\n\n", self._text.render(fields)).strip() + "\n"
+        except (TemplateError, TypeError, ValueError) as error:
+            raise RenderFailed(f"This mail can't be rendered: {type(error).__name__}.") from None
+        if not subject:
+            raise RenderFailed("The subject of this mail came out empty.")
+        if max(len(html), len(text)) > MOST_RENDERED:
+            raise RenderFailed("This mail came out far too long.")
+        return Rendered(subject, html, text)
+
+
+# What an `if` leaves behind when it says no.
+_MANY_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
+
+
+def _one_line(words: str) -> str:
+    return " ".join(words.split())
+
+
+def _template_problems(source: Source, fields: Mapping[str, Field]) -> Iterator[str]:
+    around: dict[str, Field] = {**fields, "subject": Text(), "preheader": Text()}
+    for words, where in ((source.subject, "Subject"), (source.preheader, "Preheader")):
+        if not words.strip():
+            yield f"{where} is empty: say in a few words what the mail is about."
+        yield from problems_in(TEXT, words, where, fields)
+    yield from problems_in(HTML, source.mjml, "MJML", around)
+    text_problems = list(problems_in(TEXT, source.text, "Text part", fields))
+    yield from text_problems or missing_from_text(source.kind, always_printed(TEXT, source.text))
+
+
+def _compiled(source: Source, html: str) -> Compiled:
+    parts = (source.kind, source.language, source.subject, source.preheader, html, source.text)
+    return Compiled(
+        *parts,
+        variables=frozenset().union(
+            *(variables_in(TEXT, part) for part in (source.subject, source.preheader, html, source.text))
+        ),
+        hash=hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest(),
+    )
+
+
+def _rendering_problems(content: Compiled, values: Mapping[str, Any]) -> Iterator[str]:
+    """What only shows when it is rendered: for somebody with everything, with nothing, with the longest of all."""
+    here = filled(content.kind, values)
+    least = nothing(content.kind, here)
+    try:
+        renderer = Renderer(content)
+        rendered = [renderer.render(fields) for fields in (everything(here), least)]
+        size = len(renderer.render(longest(content.kind, values)).html.encode())
+    except ContentProblems as error:
+        yield from error.problems
+        return
+    except RenderFailed as error:
+        yield f"{error} Look at what it says for a person of whom we know little."
+        return
+    if size >= MOST_BYTES:
+        yield f"The HTML part can grow to {size // 1024} KB. Gmail clips at 102,400 bytes: shorten it."
+    for path, what in required(content.kind).items():
+        group, _, name = path.partition(".")
+        if any(least[group][name] not in part for one in rendered for part in (one.html, one.text)):
+            yield f"Not everybody would see {what}. Print {{{{ {path} }}}} outside every if, for and raw."
