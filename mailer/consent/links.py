@@ -124,6 +124,10 @@ class Links:
         """Return the link to the proof: which yes this mail relied on."""
         return self._url(Kind.WHY, _body(customer_ref, delivery_id, purpose, language, issued_at))
 
+    def address_of(self, path: str) -> str:
+        """Return an address of ours that says nothing about anybody: a picture, the front page."""
+        return f"{self._base}/{path}".rstrip("/")
+
     def also(self, claim: Claim, kind: Kind) -> str:
         """Return the token of another kind that the mail of `claim` carried: it says no more and lives no longer."""
         body = _body(claim.customer_ref, claim.delivery_id, claim.purpose, claim.language, claim.issued_on)
