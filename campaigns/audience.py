@@ -64,6 +64,8 @@ def expand(session: Session, campaign_id: int, chunk: int = CHUNK) -> Chunk:
 
     Resumes where the last committed step ended; of two that try, the second waits and goes on from there.
     """
+    if session.scalar(select(Mandate.expanded).where(Mandate.campaign_id == campaign_id)):
+        return Chunk(done=True)
     # The cursor first, always: two steps that wrote several people in different orders would deadlock.
     cursor = session.scalars(
         select(ExpansionCursor)
@@ -73,7 +75,7 @@ def expand(session: Session, campaign_id: int, chunk: int = CHUNK) -> Chunk:
     ).one_or_none()
     if cursor is None:
         return Chunk(stopped="it was not started")
-    if cursor.done:
+    if cursor.done:  # by whoever held the cursor meanwhile
         return Chunk(done=True)
     mandate = session.get(Mandate, campaign_id, populate_existing=True)
     if mandate is None or mandate.state != "sending" or mandate.as_of is None:

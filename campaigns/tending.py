@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeAlias
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from campaigns import operations
@@ -20,6 +21,8 @@ from mailer.models import Delivery, Mandate
 LATE = timedelta(minutes=60)
 """A schedule found later than this asks first: a wish for a festival is no good the day after."""
 CHANGED = "it is not what was approved any more: the sender was changed"
+Settled: TypeAlias = dict[int, int]
+"""By campaign: up to which person nobody waits any more."""
 _LATE_WORDS = "Found too late"
 _HELD_WORDS = "Could not start"
 
@@ -33,9 +36,14 @@ class Tended:
     finished: Sequence[int] = ()
 
 
-def tend(session: Session) -> Tended:
-    """Do all of it once. Two clocks may: each campaign is locked first, and what was done is not done again."""
-    return Tended(release_due(session), pause_changed(session), finish_done(session))
+def tend(session: Session, settled: Settled | None = None) -> Tended:
+    """Do all of it once. Two clocks may: each campaign is locked first, and what was done is not done again.
+
+    `settled` is what a clock remembers between its ticks: a dict, empty at first.
+    """
+    return Tended(
+        release_due(session), pause_changed(session), finish_done(session, {} if settled is None else settled)
+    )
 
 
 def release_due(session: Session) -> list[int]:
@@ -60,24 +68,44 @@ def pause_changed(session: Session) -> list[int]:
     return paused
 
 
-def finish_done(session: Session) -> list[int]:
+def finish_done(session: Session, settled: Settled) -> list[int]:
     """End campaigns of which nobody waits any more."""
-    waiting = exists().where(
-        Delivery.campaign_id == Mandate.campaign_id, Delivery.state.in_(["pending", "handing_over"])
+    expanded = select(Mandate.campaign_id).where(Mandate.state == "sending", Mandate.expanded)
+    sending = session.scalars(expanded).all()
+    for campaign_id in settled.keys() - set(sending):
+        del settled[campaign_id]
+    return [campaign_id for campaign_id in sending if _finish(session, campaign_id, settled)]
+
+
+def _finish(session: Session, campaign_id: int, settled: Settled) -> bool:
+    # From where the last look ended, so that looking at a million every second costs one pass in all. Then once
+    # more from the beginning, under the lock: what a person sends again may lie behind.
+    waiting = _first_waiting(session, campaign_id, settled.get(campaign_id, 0))
+    if waiting is not None:
+        settled[campaign_id] = waiting - 1
+        return False
+    campaign = locked(session, campaign_id)
+    if campaign.state != "sending" or _first_waiting(session, campaign_id, 0) is not None:
+        return False
+    campaign.state = after(campaign.state, "finish")
+    campaign.ended_at = session.scalar(select(func.clock_timestamp()))
+    session.execute(update(Mandate).where(Mandate.campaign_id == campaign_id).values(state="finished"))
+    note(session, campaign_id, None, "Everybody was dealt with", "campaign_finished")
+    return True
+
+
+def _first_waiting(session: Session, campaign_id: int, beyond: int) -> int | None:
+    """Return the first person beyond `beyond` whose message waits or is being handed over."""
+    return session.scalar(
+        select(Delivery.customer_id)
+        .where(
+            Delivery.campaign_id == campaign_id,
+            Delivery.customer_id > beyond,
+            Delivery.state.in_(["pending", "handing_over"]),
+        )
+        .order_by(Delivery.customer_id)
+        .limit(1)
     )
-    done = select(Mandate.campaign_id).where(Mandate.state == "sending", Mandate.expanded, ~waiting)
-    finished = []
-    for campaign_id in session.scalars(done).all():
-        campaign = locked(session, campaign_id)
-        # Again under the lock, in a later statement: somebody may have paused or cancelled it meanwhile.
-        if campaign.state != "sending" or session.scalar(done.where(Mandate.campaign_id == campaign_id)) is None:
-            continue
-        campaign.state = after(campaign.state, "finish")
-        campaign.ended_at = session.scalar(select(func.clock_timestamp()))
-        session.execute(update(Mandate).where(Mandate.campaign_id == campaign_id).values(state="finished"))
-        note(session, campaign_id, None, "Everybody was dealt with", "campaign_finished")
-        finished.append(campaign_id)
-    return finished
 
 
 def _release(session: Session, campaign_id: int, late: timedelta) -> bool:

@@ -68,5 +68,15 @@ def learn_birth_date(session: Session, customer_id: int, birth_date: date) -> No
     session.flush()
 
 
+def number_of(session: Session, said: str) -> int:
+    """Return the id of the person meant by our own number, or by the retailer's. Raises InputProblem if nobody is."""
+    if said.isdecimal() and len(said) < 19 and session.get(Customer, int(said)) is not None:
+        return int(said)
+    by_shop = session.scalar(select(Customer.id).where(Customer.external_ref == said))
+    if by_shop is None:
+        raise InputProblem(f"There is no customer {said}.")
+    return by_shop
+
+
 def _hash_of(session: Session, customer_id: int) -> bytes | None:
     return session.scalar(select(Address.address_hash).where(Address.customer_id == customer_id))

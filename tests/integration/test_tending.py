@@ -143,3 +143,21 @@ def test_in_doubt_does_not_keep_a_campaign_going(session, keys):
     expanded(session, campaign)
     session.execute(update(Delivery).values(state="in_doubt"))
     assert list(tend(session).finished) == [campaign.id]
+
+
+def test_a_clock_that_remembers_still_sees_who_is_sent_again(session, keys):
+    people = [factories.agreeing(session, keys) for _ in range(3)]
+    campaign = campaigns_ready.started(session)
+    expanded(session, campaign)
+    settled = {}
+    first, last = people[0].id, people[-1].id
+    session.execute(update(Delivery).where(Delivery.customer_id != last).values(state="accepted"))
+    tend(session, settled)
+    assert settled == {campaign.id: last - 1}
+    session.execute(update(Delivery).values(state="accepted"))
+    session.execute(update(Delivery).where(Delivery.customer_id == first).values(state="pending"))
+    assert list(tend(session, settled).finished) == []
+    session.execute(update(Delivery).values(state="accepted"))
+    assert list(tend(session, settled).finished) == [campaign.id]
+    tend(session, settled)
+    assert settled == {}, "what has ended is forgotten"
