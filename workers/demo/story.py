@@ -1,0 +1,176 @@
+"""The main job, told once: the world is made, a campaign goes out, people say no, a worker dies, the verdict is told.
+
+Everything runs as it would for a retailer: supervisor, workers, clock, web application, SMTP. Only the relay is the
+local inbox, because nobody here exists.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from campaigns import operations
+from campaigns.models import Campaign
+from config.keys import Keys
+from config.settings import Settings
+from mailer.consent.links import Links
+from mailer.db import create_engine_from
+from mailer.models import Delivery
+from workers import installation
+from workers.demo import campaign, world
+from workers.demo.campaign import Ready, SignIn
+from workers.demo.history import Progress
+from workers.demo.killing import Killed, kill_one
+from workers.demo.leavers import Click, Leavers
+from workers.demo.verdict import Verdict, judge
+from workers.up import Supervisor, background
+
+SECONDS = 20.0
+"""How long the sending takes; after it what the killed worker held is waited for."""
+SINK_LATENCY = 0.01
+"""What a relay takes for a message, so that a batch lasts long enough to be killed in."""
+KILL_AT = 0.3
+LEAVE_BETWEEN = (0.08, 0.8)
+WAVES = 10
+WAITING_A_WAVE, MAILED_A_WAVE = 4, 2
+KILL_PATIENCE = 20.0
+END_PATIENCE = 90.0
+LOOK_EVERY = 0.1
+
+Say = Callable[[str], None]
+Sent = Callable[[int, int], None]
+"""Called with how many deliveries are settled, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who watches: words for each stage, progress of loading and of sending."""
+
+    say: Say = lambda _: None
+    loading: Progress = lambda *_: None
+    sending: Sent = lambda *_: None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What happened, while everything is still up."""
+
+    supervisor: Supervisor
+    staff: Sequence[SignIn]
+    ready: Ready
+    killed: Killed | None
+    clicks: Sequence[Click]
+    sending_seconds: float
+    verdict: Verdict
+
+
+@contextmanager
+def tell(
+    settings: Settings, listener: Listener, *, households: int | None = None, seconds: float = SECONDS
+) -> Iterator[Told]:
+    """Run the whole story in a data folder of its own; inside the `with` block everything is still up."""
+    began = time.monotonic()
+    with fresh(settings) as own:
+        listener.say("starting database, queue, web application, workers, clock and inbox")
+        with background(Supervisor(own, say=listener.say, sink_latency=SINK_LATENCY)) as supervisor:
+            engine = create_engine_from(supervisor.settings.database_url or "", name="askfirst demo")
+            try:
+                yield _play(supervisor, engine, listener, began, households, seconds)
+            finally:
+                engine.dispose()
+
+
+@contextmanager
+def fresh(settings: Settings) -> Iterator[Settings]:
+    """Give settings with a data folder of this run's own, and mail that can only go to the local inbox."""
+    ground = settings.data / "demo"
+    for left in ground.iterdir() if ground.is_dir() else ():
+        if left.is_dir() and not installation.is_locked(left) and left.name != _own_name():
+            forget(left)
+    folder = ground / _own_name()
+    try:
+        yield settings.replace(data=folder, smtp_url=None, sendgrid_api_key=None)
+    finally:
+        forget(folder)
+
+
+def forget(folder: Path) -> None:
+    """Remove a run's data folder, and its database where that had to live elsewhere."""
+    database = folder / "postgres"
+    if database.is_symlink():
+        shutil.rmtree(database.resolve().parent, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_name() -> str:
+    return f"run-{os.getpid()}"
+
+
+def _play(
+    supervisor: Supervisor, engine: Engine, listener: Listener, began: float, households: int | None, seconds: float
+) -> Told:
+    settings, now = supervisor.settings, datetime.now(UTC)
+    keys = Keys(settings.root_key or b"")
+    world.make(
+        engine, keys, now, zone=settings.shop_zone, households=households, say=listener.say, progress=listener.loading
+    )
+    staff = campaign.hire(settings)
+    with Session(engine) as session, session.begin():
+        ready = campaign.prepare(session, now.astimezone(ZoneInfo(settings.shop_zone)).date(), seconds)
+        operations.start(session, ready.id, None)
+    listener.say(f"sending to {ready.funnel.may_be_mailed} of {ready.funnel.matched} people who match")
+    started = time.monotonic()
+    folder = settings.data / "inbox"
+    leavers = Leavers(supervisor.web_url, Links(keys, settings.public_url), folder, ready.id, campaign.KIND)
+    killed = _send(engine, ready.id, leavers, listener)
+    sending_seconds = time.monotonic() - started
+    clicks = leavers.finish()
+    listener.say("looking into the inbox and the ledger")
+    with Session(engine) as session:
+        verdict = judge(session, folder, ready.id, clicks, time.monotonic() - began)
+    return Told(supervisor, staff, ready, killed, clicks, sending_seconds, verdict)
+
+
+def _send(engine: Engine, campaign_id: int, leavers: Leavers, listener: Listener) -> Killed | None:
+    """Watch the campaign until it is sent; on the way people leave, wave by wave, and one worker is killed."""
+    killed: Killed | None = None
+    tried, wave = False, 0
+    until = time.monotonic() + END_PATIENCE
+    while time.monotonic() < until:
+        with Session(engine) as session:
+            settled, audience, state = _progress(session, campaign_id)
+            listener.sending(settled, audience)
+            share = settled / audience if audience else 0.0
+            if share >= _wave_at(wave) and wave < WAVES:
+                leavers.leave(session, WAITING_A_WAVE, MAILED_A_WAVE)
+                wave += 1
+        if state != "sending":
+            break
+        if share >= KILL_AT and not tried:
+            tried, killed = True, kill_one(engine, campaign_id, KILL_PATIENCE)
+            listener.say(f"{killed.worker} killed with {killed.held} open hand-overs" if killed else "nobody to kill")
+        time.sleep(LOOK_EVERY)
+    return killed
+
+
+def _wave_at(wave: int) -> float:
+    first, last = LEAVE_BETWEEN
+    return first + (last - first) * wave / (WAVES - 1)
+
+
+def _progress(session: Session, campaign_id: int) -> tuple[int, int, str]:
+    """Return how many deliveries are settled, how many there are, and the campaign's state."""
+    waiting = Delivery.state.in_(["pending", "handing_over"])
+    counts = select(func.count().filter(~waiting), func.count()).where(Delivery.campaign_id == campaign_id)
+    settled, audience = session.execute(counts).one()
+    return settled, audience, session.scalars(select(Campaign.state).where(Campaign.id == campaign_id)).one()
