@@ -127,7 +127,7 @@ def _inliner(source: str) -> css_inline.CSSInliner:
     """Puts the author's own styles inline, for clients that drop the head; MJML's own base styles stay there."""
     own = "\n".join(_OWN_STYLES.findall(source))
     return css_inline.CSSInliner(
-        inline_style_tags=False, keep_style_tags=True, load_remote_stylesheets=False, extra_css=own
+        inline_style_tags=False, keep_style_tags=True, keep_link_tags=True, load_remote_stylesheets=False, extra_css=own
     )
 
 

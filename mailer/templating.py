@@ -9,6 +9,7 @@ of the person or the campaign, so that approved content always ends quickly.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
@@ -51,12 +52,19 @@ def compiled(environment: Environment, template: str, where: str, fields: Mappin
     return environment.from_string(template)
 
 
+@lru_cache(64)
+def _parsed(environment: Environment, template: str) -> nodes.Template:
+    """One template is looked at from several sides; nobody changes the tree."""
+    return environment.parse(template)
+
+
 def problems_in(environment: Environment, template: str, where: str, fields: Mapping[str, Field]) -> Iterator[str]:
     """Everything that a template does and may not, in plain words; `where` says which part of the mail it is."""
     try:
-        tree = environment.parse(template)
+        tree = _parsed(environment, template)
     except TemplateSyntaxError as error:
-        yield f"{where}, line {error.lineno}: this can't be read: {error.message}. Check the braces and their ends."
+        said = (error.message or "").rstrip(".")
+        yield f"{where}, line {error.lineno}: this can't be read: {said}. Check the braces and their ends."
         return
     for line, problem in _Reader(fields).problems(tree):
         yield f"{where}, line {line}: {problem}"
@@ -64,7 +72,7 @@ def problems_in(environment: Environment, template: str, where: str, fields: Map
 
 def variables_in(environment: Environment, template: str) -> set[str]:
     """Every field that is read, as written: `person.first_name`."""
-    tree = environment.parse(template)
+    tree = _parsed(environment, template)
     return {path for node in tree.find_all((nodes.Getattr, nodes.Name)) if (path := path_of(node))}
 
 
@@ -79,7 +87,7 @@ def path_of(node: nodes.Node) -> str:
 
 def always_printed(environment: Environment, template: str) -> set[str]:
     """The fields that are printed for everybody: outside every `if` and `for`."""
-    outputs = (node for node in environment.parse(template).body if isinstance(node, nodes.Output))
+    outputs = (node for node in _parsed(environment, template).body if isinstance(node, nodes.Output))
     return {path for output in outputs for node in output.nodes if (path := path_of(node))}
 
 
