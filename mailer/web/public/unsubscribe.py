@@ -56,7 +56,7 @@ def asked_scope(claim: Claim) -> str | None:
 
 def answer_one_click(claim: Claim) -> Response:
     stop(claim, claim.purpose or ALL, "one_click")
-    said = spoken(claim)
+    said = spoken()
     texts = said.texts["unsubscribe"]
     if claim.purpose is None:
         return plain(texts["one_click_all"])

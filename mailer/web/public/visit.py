@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from flask import current_app, make_response, render_template, request
+from flask import current_app, g, make_response, render_template, request
+from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,6 +22,7 @@ from mailer.web.public.language import Speech, choose, speech
 from mailer.web.shop import shop
 
 LAST_HOUSE = "askfirst_house"
+LINK_LANGUAGE = "askfirst_link_language"
 REPEATED = ("scope", "email", "List-Unsubscribe")
 """Fields that a page may ask to be sent once more."""
 
@@ -36,10 +38,16 @@ class House:
     care_email: str = ""
     officer: str = ""
 
+    @property
+    def phone(self) -> Markup:
+        """The number, which no line breaks."""
+        return Markup('<span class="tel">{}</span>').format(self.care_phone)
+
 
 def verified(token: str, kind: Kind) -> Claim | None:
     """Return what the link says if we wrote it, and leave a line in the log either way."""
     claim = shop().links.verify(token, kind, now())
+    setattr(g, LINK_LANGUAGE, claim.language if claim else None)
     get_logger(__name__).info(
         "public_hit",
         door=kind.value,
@@ -58,15 +66,15 @@ def customer_of(claim: Claim) -> int | None:
         return session.scalar(select(Customer.id).where(Customer.ref == claim.customer_ref))
 
 
-def spoken(claim: Claim | None = None) -> Speech:
+def spoken() -> Speech:
     """The language of this visit. It hangs on the request and the link, never on the person's record."""
-    code = choose(request.args.get("lang"), claim.language if claim else None, request.accept_languages)
+    code = choose(request.args.get("lang"), g.get(LINK_LANGUAGE), request.accept_languages)
     return speech(code, ZoneInfo(shop().settings.shop_zone))
 
 
 def page(name: str, *, claim: Claim | None = None, status: int = 200, **facts: object) -> Response:
     """Answer with a customers' page."""
-    said = spoken(claim)
+    said = spoken()
     html = render_template(
         f"public/{name}.html",
         said=said,

@@ -1,0 +1,30 @@
+"""The web application on a database of the test's own, and its customers."""
+
+from __future__ import annotations
+
+import pytest
+
+import wsgi
+from tests.mailed import mailed
+
+
+@pytest.fixture
+def app(committed, settings):
+    app = wsgi.create_app(settings.replace(database_url=committed.url))
+    yield app
+    app.extensions["askfirst"].engine.dispose()
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def mail(committed, keys):
+    """Mail somebody: `mail("offer", also=("festive",))`."""
+
+    def mail(*args, **facts):
+        return mailed(committed.sessions, keys, *args, **facts)
+
+    return mail
