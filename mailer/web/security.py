@@ -126,7 +126,7 @@ def add_headers(response: Response) -> Response:
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", f"max-age={YEAR}")
     if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["Cache-Control"] = "no-store"
     elif "v" in request.args and response.status_code in {200, 304}:
         response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"  # the address has its content in it
     return response

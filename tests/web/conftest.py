@@ -21,6 +21,14 @@ def client(app):
 
 
 @pytest.fixture
+def cold(settings):
+    """Visits to an application that never saw its database: for what needs none, and for how that is said."""
+    app = wsgi.create_app(settings.replace(database_url="postgresql://nobody@127.0.0.1:1/none"))
+    yield app.test_client()
+    app.extensions["askfirst"].engine.dispose()
+
+
+@pytest.fixture
 def mail(committed, keys):
     """Mail somebody: `mail("offer", also=("festive",))`."""
 

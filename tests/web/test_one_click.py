@@ -84,9 +84,11 @@ def test_asking_never_changes_anything_however_often(client, committed, mail, me
     assert everything(committed.sessions) == before
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_any_other_body_stops_nothing_and_says_so(client, committed, mail):
+    """Check 11: 400 with the page and its buttons."""
+    person = mail("offer", also=("festive",))
+    before = everything(committed.sessions)
+    for body in (
         {"foo": "bar"},
         {},
         {"List-Unsubscribe": "one-click"},
@@ -94,17 +96,11 @@ def test_asking_never_changes_anything_however_often(client, committed, mail, me
         {"scope": "festive"},
         {"scope": ""},
         {"scope": "ALL"},
-    ],
-    ids=str,
-)
-def test_any_other_body_stops_nothing_and_says_so(client, committed, mail, body):
-    """Check 11: 400 with the page and its buttons."""
-    person = mail("offer", also=("festive",))
-    before = everything(committed.sessions)
-    answer = client.post(person.unsubscribe, data=body)
-    assert answer.status_code == 400
-    assert "Nothing has been changed" in answer.text
-    assert "Stop offers and discounts" in answer.text
+    ):
+        answer = client.post(person.unsubscribe, data=body)
+        assert answer.status_code == 400, body
+        assert "Nothing has been changed" in answer.text
+        assert "Stop offers and discounts" in answer.text
     assert everything(committed.sessions) == before
 
 
