@@ -1,8 +1,4 @@
-"""What operators do with a campaign from approval to its end. Start here; writing one is in `drafts`.
-
-Every operation locks the campaign, changes its state and its mandate's together, and leaves an event and an act in
-the chain, all in the caller's transaction. Doing it again changes nothing and says so.
-"""
+"""Start, pause, resume, cancel, and a test mail to an operator."""
 
 from __future__ import annotations
 
@@ -10,37 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns import options, rules
-from campaigns.approval import MESSAGE_CLASS, approval_hash
+from campaigns import rules
+from campaigns.approval import approval_hash
 from campaigns.audience import funnel
-from campaigns.describe import describe
-from campaigns.drafts import active_operator, create_campaign, edit, locked, note, submit, void_approval, write_content
+from campaigns.drafts import active_operator, locked, note
 from campaigns.lifecycle import MANDATES, after
-from campaigns.models import Approval, Campaign, ExpansionCursor
-from campaigns.preflight import require_ready
+from campaigns.models import Campaign, ExpansionCursor
 from mailer.consent.policy import SHOP_ZONE
-from mailer.errors import InputProblem, NotAllowed, Refused, WrongState
-from mailer.models import Mandate, Operator, Product, Revision
-
-__all__ = [
-    "AudienceGrew",
-    "Start",
-    "approve",
-    "cancel",
-    "create_campaign",
-    "edit",
-    "pause",
-    "resume",
-    "return_",
-    "send_test",
-    "start",
-    "submit",
-    "write_content",
-]
+from mailer.errors import InputProblem, Refused, WrongState
+from mailer.models import Mandate, Operator, Revision
 
 GROWTH = 1.2
 """An audience larger than this many times the approved one asks again."""
@@ -60,58 +38,6 @@ class Start:
 
 TestSender = Callable[[Session, Campaign, Revision, Operator], Any]
 """Hands one test message to an operator's own address over; enqueues nothing (`mailer.delivery.send_test`)."""
-
-
-def approve(session: Session, campaign_id: int, operator_id: int, *, seen: bytes, comment: str | None = None) -> bool:
-    """Say yes to exactly what was `seen` (its `approval_hash`); False if that is approved already.
-
-    Raises NotAllowed for the author of the campaign or of its content, Refused if it changed since it was seen.
-    The database enforces the same once more (trigger `approvals_before`).
-    """
-    campaign = locked(session, campaign_id)
-    if campaign.state == "approved" and campaign.approved_hash == seen:
-        return False
-    state = after(campaign.state, "approve")
-    _may_approve(session, campaign, operator_id)
-    require_ready(session, campaign)
-    if approval_hash(session, campaign_id) != seen:
-        raise Refused("It was changed since you opened it. Read it again, then decide.")
-    audience = funnel(session, rules.parse(campaign.rule), campaign.purpose).may_be_mailed
-    session.add(
-        Approval(
-            campaign_id=campaign_id,
-            author_id=campaign.author_id,
-            approver_id=operator_id,
-            approved_hash=seen,
-            audience=audience,
-            comment=comment,
-        )
-    )
-    session.flush()
-    campaign.state, campaign.approved_hash, campaign.approved_audience = state, seen, audience
-    _write_mandate(session, campaign, seen)
-    note(
-        session,
-        campaign_id,
-        operator_id,
-        f"Approved for {audience} people" + (f": {comment}" if comment else ""),
-        "campaign_approved",
-        approved_hash=seen.hex(),
-        audience=audience,
-    )
-    return True
-
-
-def return_(session: Session, campaign_id: int, operator_id: int, comment: str) -> bool:
-    """Give a campaign back to its author, also after approval; False if it is a draft already."""
-    campaign = locked(session, campaign_id)
-    if campaign.state == "draft":
-        return False
-    campaign.state = after(campaign.state, "return")
-    active_operator(session, operator_id)
-    void_approval(session, campaign)
-    note(session, campaign_id, operator_id, f"Returned: {comment}", "campaign_returned", comment=comment)
-    return True
 
 
 def start(session: Session, campaign_id: int, operator_id: int | None) -> Start:
@@ -194,47 +120,6 @@ def send_test(session: Session, campaign_id: int, operator_id: int, send: TestSe
     answer = send(session, campaign, revision, operator)
     note(session, campaign_id, operator_id, "Test sent", "campaign_test_sent", revision=revision.id)
     return answer
-
-
-def _may_approve(session: Session, campaign: Campaign, operator_id: int) -> None:
-    operator = active_operator(session, operator_id)
-    content_author = session.scalar(select(Revision.author_id).where(Revision.id == campaign.revision_id))
-    if operator_id in (campaign.author_id, content_author):
-        raise NotAllowed("You can't approve your own work. Ask somebody else who may approve.")
-    if "approver" not in {role.name for role in operator.roles}:
-        raise NotAllowed("Only an approver can approve. Ask an administrator for that role.")
-
-
-def _write_mandate(session: Session, campaign: Campaign, approved_hash: bytes) -> None:
-    chosen = options.parse(campaign.options)
-    session.execute(delete(Mandate).where(Mandate.campaign_id == campaign.id, Mandate.state == "approved"))
-    session.add(
-        Mandate(
-            campaign_id=campaign.id,
-            state="approved",
-            purpose=campaign.purpose,
-            message_class=MESSAGE_CLASS,
-            revision_id=campaign.revision_id,
-            sender_id=campaign.sender_id,
-            approved_hash=approved_hash,
-            audience_sentence=describe(rule := rules.parse(campaign.rule), _product_names(session, rule)),
-            **{name: getattr(chosen, name) for name in options.Options.__slots__},
-        )
-    )
-    session.flush()
-
-
-def _product_names(session: Session, rule: rules.Rule) -> dict[str, str]:
-    wanted = {
-        value
-        for part in rules.walk(rule)
-        if isinstance(part, rules.Bought | rules.WishlistHolds) and part.dimension == "product"
-        for value in part.values
-    }
-    if not wanted:
-        return {}
-    named = select(Product.external_ref, Product.name).where(Product.external_ref.in_(wanted))
-    return dict(session.execute(named).all())
 
 
 def _state(session: Session, campaign_id: int) -> str:

@@ -1,0 +1,26 @@
+"""What operators do with a campaign. Writing one is in `campaigns.drafts`, what the clock does in `campaigns.tending`.
+
+Every operation locks the campaign, changes its state and its mandate's together, and leaves an event and an act in
+the chain, all in the caller's transaction. Doing it again changes nothing and says so. Start with `approving`.
+"""
+
+from campaigns.drafts import create_campaign, edit, submit, write_content
+from campaigns.operations.approving import approve, return_
+from campaigns.operations.running import AudienceGrew, Start, TestSender, cancel, pause, resume, send_test, start
+
+__all__ = [
+    "AudienceGrew",
+    "Start",
+    "TestSender",
+    "approve",
+    "cancel",
+    "create_campaign",
+    "edit",
+    "pause",
+    "resume",
+    "return_",
+    "send_test",
+    "start",
+    "submit",
+    "write_content",
+]
