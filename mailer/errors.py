@@ -3,6 +3,9 @@
 AskfirstError
 ├── InputProblem            what a person gave us can't be used; says what to do
 │   ├── BadAddress          not an address that mail can be sent to
+│   ├── BadHeader           what would not be the header it seems (`mailer.message`)
+│   ├── ContentProblems     content that can't be used, with every reason (`mailer.render`)
+│   ├── RenderFailed        one person's mail that can't be rendered (`mailer.render`)
 │   ├── Underage            a grant or sign-up by somebody under 18 (DPDP s.9)
 │   └── UnknownPurpose      no such purpose
 ├── Refused                 a rule of the house says no; nothing was changed

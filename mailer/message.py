@@ -277,4 +277,4 @@ def _part(subtype: str, content: str) -> bytes:
 
 
 def _line_ends(content: str) -> str:
-    return re.sub(r"\r\n?|\n", "\r\n", content)
+    return content.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
