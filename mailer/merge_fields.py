@@ -44,7 +44,7 @@ _SHOP = "https://www.anaar.example"
 
 def _thing(number: int, name: str, category: str, price: str, offer_price: str, drawing: str) -> Mapping[str, str]:
     words = {"name": name, "category": category, "price": price, "offer_price": offer_price}
-    return words | _drawn(drawing) | {"url": f"{_SHOP}/p/{number}"}
+    return {**words, **_drawn(drawing), "url": f"{_SHOP}/p/{number}"}
 
 
 def _drawn(drawing: str) -> Mapping[str, str]:
