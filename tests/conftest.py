@@ -118,7 +118,7 @@ def start_keeper(folder: Path, controller: int, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while not (folder / "run.json").exists():
         if keeper.poll() is not None or time.monotonic() > until:
-            pytest.exit(f"The engines for the tests did not start:\n{log.read_text()[-4000:]}", returncode=3)
+            raise RuntimeError(f"The engines for the tests did not start:\n{log.read_text()[-4000:]}")
         time.sleep(0.05)
     keeper.returncode = 0  # it outlives this process on purpose, so nobody here waits for it
 

@@ -34,9 +34,9 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "sink": (*ASKFIRST, "sink"),
 }
 WEB_SECONDS = 60.0
-STOP_SECONDS = 11.7
+STOP_SECONDS = 11.4
 """All of it. A hand-over ends within D = 10 s, and W before it is under 1 s, so a worker is done after 10.8."""
-WORKER_SECONDS = 10.9
+WORKER_SECONDS = 10.8
 LOOK_EVERY = 0.1
 
 Say = Callable[[str], None]
@@ -174,10 +174,10 @@ def groups(names: Iterable[str]) -> list[Group]:
     return [
         Group(("clock",), 1.0, 0.1),
         Group(workers, WORKER_SECONDS, 0.0),
-        Group(("web",), 2.0, 0.3),
+        Group(("web",), 2.0, 0.2),
         Group(("sink",), 0.5, 0.1),
         Group(("broker",), 0.5, 0.1),
-        Group(("database",), 1.5, 0.4),
+        Group(("database",), 1.5, 0.2),
     ]
 
 
