@@ -20,7 +20,7 @@ def declare(broker: RedisBroker, send: Callable[[int], bool]) -> dramatiq.Actor[
         if send(campaign_id):
             actor.send(campaign_id)
 
-    actor = dramatiq.actor(send_campaign, broker=broker, actor_name=SEND, queue_name=QUEUE)
+    actor = dramatiq.actor(broker=broker, actor_name=SEND, queue_name=QUEUE)(send_campaign)
     return actor
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
+from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine, TextClause, text
 from sqlalchemy.orm import Session
 
@@ -21,7 +22,7 @@ from config.settings import Settings
 from mailer import optout, reaper
 from mailer.db import create_engine_from, session_factory
 from workers import actors
-from workers.broker import RedisBroker, make_broker, waiting
+from workers.broker import make_broker, waiting
 from workers.runtime import required, stop_on_signal
 from workers.startup import check_database, check_root_key
 
@@ -62,6 +63,7 @@ class Clock:
         self._broker = broker
         self._workers = workers
         self._ticks = 0
+        self._settled: dict[int, int] = {}
 
     def tick(self) -> None:
         """Do everything that is due, once."""
@@ -77,7 +79,7 @@ class Clock:
 
     def _tend(self) -> None:
         with self._sessions() as session, session.begin():
-            tending.tend(session)
+            tending.tend(session, self._settled)
 
     def _reap(self) -> None:
         with self._sessions() as session, session.begin():
@@ -90,11 +92,11 @@ class Clock:
 
     def _sweep(self) -> None:
         for campaign_id in self._ids(_ENDING):
-            self._all_of(lambda session, campaign=campaign_id: reaper.sweep(session, campaign))
+            self._all_of(reaper.sweep, campaign_id)
 
     def _give_up_waiting(self) -> None:
         for campaign_id in self._ids(_IN_DOUBT):
-            self._all_of(lambda session, campaign=campaign_id: reaper.give_up_waiting(session, campaign))
+            self._all_of(reaper.give_up_waiting, campaign_id)
 
     def _wake(self) -> None:
         # Bounded: a queue that nobody drains must not grow while the workers are away.
@@ -103,10 +105,10 @@ class Clock:
         for place in range(room):
             actors.wake(self._broker, sending[(self._ticks + place) % len(sending)])
 
-    def _all_of(self, step: Callable[[Session], int]) -> None:
+    def _all_of(self, step: Callable[[Session, int], int], campaign_id: int) -> None:
         while True:
             with self._sessions() as session, session.begin():
-                if step(session) == 0:
+                if step(session, campaign_id) == 0:
                     return
 
     def _ids(self, statement: TextClause) -> Sequence[int]:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from campaigns import audience
 from mailer import delivery, pick, throttle
@@ -29,7 +30,9 @@ SLICE_SECONDS = 10.0
 PICK = 500
 BATCH_SECONDS = 0.1
 """What a batch should take: an opt-out waits for the batch that holds its person."""
-BATCH_LIMITS = (1, 64)
+BATCH_LIMITS = (4, 64)
+SLOW_SECONDS = 0.4
+"""Half of W. A batch that took longer is halved at once, down to one message."""
 SMOOTH_SECONDS = 0.25
 """Under a rate, a batch is at most what may go in this time."""
 NOTHING_DUE_SECONDS = 2.0
@@ -87,7 +90,7 @@ class Dispatcher:
             back = pick.come_back(session, campaign_id, limit=limit)
             return job, back or self._onwards(session, campaign_id, limit)
 
-    def _onwards(self, session: pick.Session, campaign_id: int, limit: int) -> Sequence[Candidate]:
+    def _onwards(self, session: Session, campaign_id: int, limit: int) -> Sequence[Candidate]:
         cursor = self.cursors.get(campaign_id)
         if cursor is None:
             start = random.randint(0, pick.last_customer(session, campaign_id))  # noqa: S311  (an offset, no secret)
@@ -117,7 +120,7 @@ class Dispatcher:
 
     def _size(self, job: Job) -> int:
         smooth = BATCH_LIMITS[1] if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
-        return max(BATCH_LIMITS[0], min(int(self.batch), smooth))
+        return max(1, min(int(self.batch), smooth))
 
     def _wait_for_slot(self, job: Job, messages: int) -> bool:
         if job.rate_per_second is None:
@@ -141,11 +144,13 @@ class Dispatcher:
             # T1 met somebody's lock: nothing happened, and the row is picked again.
             log.info("intent_postponed", rows=len(batch))
             return
-        if ended["accepted"] == len(batch):
-            self._adapt(len(batch), time.monotonic() - began)
+        self._adapt(len(batch), time.monotonic() - began)
         log.info("batch", **ended)
 
     def _adapt(self, messages: int, seconds: float) -> None:
+        if seconds > SLOW_SECONDS:
+            self.batch = max(1.0, messages / 2)
+            return
         fits = messages * BATCH_SECONDS / max(seconds, 0.001)
         low, high = BATCH_LIMITS
         self.batch = min(high, max(low, 0.7 * self.batch + 0.3 * fits))
