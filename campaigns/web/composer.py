@@ -71,13 +71,15 @@ def save(campaign_id: int) -> Answer:
     campaign, it = found(campaign_id), form.typed(request.form)
     try:
         with transaction() as session:
-            change = drafts.Edit(
+            drafts.edit(
+                session,
+                campaign_id,
+                operator_id(),
                 name=it.name,
                 sender_id=form.sender_of(it),
                 rule=form.rule_of(it),
                 options=form.options_of(it, campaign.options),
             )
-            drafts.edit(session, campaign_id, operator_id(), change)
             drafts.write_content(session, campaign_id, operator_id(), form.source_of(it))
     except (InputProblem, Refused) as problem:
         found_problems = form.problems_of(problem) if isinstance(problem, InputProblem) else {"form": str(problem)}
@@ -115,6 +117,7 @@ def sheet(
         it=it,
         campaign=campaign,
         problems=problems or {},
+        content_keys=[name for name in problems or {} if name.startswith(form.CONTENT)],
         counted=counted,
         purpose=session.get(Purpose, it.kind) or abort(404),
         senders=[

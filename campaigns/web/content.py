@@ -46,8 +46,9 @@ def rendered(campaign_id: int) -> Rendered:
     campaign = found(campaign_id)
     revision = db().get(Revision, campaign.revision_id) if campaign.revision_id else None
     source = source_of(revision or abort(404))
-    fields = nothing(source.kind, source.values) if request.args.get("as") == "nothing" else everything(source.values)
-    return Renderer(compile_source(source)).render(fields)
+    least = request.args.get("as") == "nothing"
+    made_up = nothing(source.kind, source.values) if least else everything(source.values)
+    return Renderer(compile_source(source)).render(made_up)
 
 
 def pictures() -> str:

@@ -16,7 +16,22 @@ from mailer.merge_fields import CAMPAIGN_VALUES, Field, Link, Several, Text
 from mailer.models import Revision
 from mailer.render import ContentProblems, Source
 
-VALUE = "value-"
+VALUE, CONTENT = "value-", "content-"
+LABELS = {
+    "shop_url": "Address of the shop",
+    "button": "Words on the button",
+    "button_url": "Where the button leads",
+    "hero": "Picture, by file name",
+    "hero_alt": "What the picture shows, for people who don’t see it",
+    "order_by": "Order by, to get it in time",
+    "tip_title": "Heading of the tip",
+    "week": "This week in our shops",
+    "week_title": "Heading of the week",
+    "percent_off": "Per cent off",
+    "ends": "When the offer ends",
+    "where": "Where it holds",
+    "basis": "What the old price was, and when",
+}
 FASTEST = 600_000
 
 
@@ -86,7 +101,8 @@ class ValueField:
 
 def value_fields(known: Mapping[str, Field]) -> list[ValueField]:
     """Return the fields for a kind's values: one line, several lines, an address, or a list as JSON."""
-    return [ValueField(name, name.replace("_", " ").capitalize(), *_shape(of)) for name, of in known.items()]
+    plain = {name: name.replace("_", " ").capitalize() for name in known}
+    return [ValueField(name, LABELS.get(name, plain[name]), *_shape(of)) for name, of in known.items()]
 
 
 def _shape(of: Field) -> tuple[str, str]:
@@ -149,7 +165,7 @@ def problems_of(problem: InputProblem) -> dict[str, str]:
     if isinstance(problem, FormProblems):
         return problem.found
     if isinstance(problem, ContentProblems):
-        return {f"content-{place}": words for place, words in enumerate(problem.problems, 1)}
+        return {f"{CONTENT}{place}": words for place, words in enumerate(problem.problems, 1)}
     if "name" in str(problem):
         return {"name": str(problem)}
     return {"form": str(problem)}

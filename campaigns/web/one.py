@@ -20,6 +20,7 @@ from mailer.web import words
 from mailer.web.edge import db, is_poll, now
 from mailer.web.reasons import STATES, reason
 from mailer.web.signin import needs
+from mailer.web.titles import readable
 
 UNSENT = ("draft", "waiting", "approved")
 
@@ -69,7 +70,7 @@ def page(campaign: Campaign, **more: object) -> str:
     common = about(campaign) | more
     if campaign.state in UNSENT:
         return render_template("admin/campaign.html", **before(campaign), **common)
-    return render_template("admin/progress.html", **sent(campaign), **common)
+    return render_template("admin/progress.html", **(common | sent(campaign)))
 
 
 def part(campaign: Campaign) -> Response:
@@ -82,10 +83,12 @@ def part(campaign: Campaign) -> Response:
 def about(campaign: Campaign) -> dict[str, object]:
     """What every state shows: its topic, content, sender, author, and what happened."""
     session = db()
+    revision = session.get(Revision, campaign.revision_id) if campaign.revision_id else None
     return {
         "c": campaign,
         "purpose": session.get(Purpose, campaign.purpose),
-        "revision": session.get(Revision, campaign.revision_id) if campaign.revision_id else None,
+        "revision": revision,
+        "subject": readable(revision.subject, revision.kind, revision.values) if revision else None,
         "sender": session.get(SenderIdentity, campaign.sender_id),
         "author": session.get(Operator, campaign.author_id),
         "approval": approval_of(campaign),
@@ -104,7 +107,7 @@ def approval_of(campaign: Campaign) -> tuple[Approval, str] | None:
         .join(Operator, Operator.id == Approval.approver_id)
         .where(Approval.campaign_id == campaign.id, Approval.approved_hash == campaign.approved_hash)
     )
-    return row.tuples().one_or_none()
+    return row.one_or_none()
 
 
 def before(campaign: Campaign) -> dict[str, object]:
@@ -144,4 +147,9 @@ def funnel_rows(counted: Funnel, purpose: str) -> dict[str, object]:
 
 def sent(campaign: Campaign) -> dict[str, object]:
     """The numbers of a campaign that was started."""
-    return {"p": progress.progress(db(), campaign), "states": STATES, "reason": reason}
+    return {
+        "p": progress.progress(db(), campaign),
+        "states": STATES,
+        "reason": reason,
+        "events": readings.events(db(), campaign.id),
+    }

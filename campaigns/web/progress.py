@@ -111,7 +111,7 @@ def _left_out(session: Session, campaign_id: int) -> dict[str, int]:
         .where(AudienceExclusion.campaign_id == campaign_id)
         .group_by(AudienceExclusion.reason)
     )
-    return _in_order(dict(counted.tuples().all()))
+    return _in_order(dict(counted.all()))
 
 
 def _in_order(reasons: Mapping[str, int]) -> dict[str, int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from campaigns.models import Campaign, CampaignEvent
 from mailer.models import Delivery, Mandate, Operator, Purpose, Revision
+from mailer.web.titles import readable
 
 PAGE = 20
 DONE = ("accepted", "refused_by_provider", "in_doubt", "unconfirmed", "withheld", "cancelled", "expired", "render_failed", "closed")
@@ -32,10 +34,17 @@ class Line:
 
     campaign: Campaign
     purpose: str
-    subject: str | None
     author: str
     audience: int | None
     handed_over: int | None
+    written_subject: str | None
+    values: Mapping[str, Any] | None
+
+    @property
+    def subject(self) -> str | None:
+        if self.written_subject is None:
+            return None
+        return readable(self.written_subject, self.campaign.kind, self.values or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ def shelf(session: Session, wanted: Wanted) -> Shelf:
     """Return one page of the list under its filters. The counts of states ignore the state filter."""
     others = filters(wanted)
     by_state = select(Campaign.state, func.count()).where(*others).group_by(Campaign.state)
-    counts = dict(session.execute(by_state).tuples().all())
+    counts = dict(session.execute(by_state).all())
     chosen = [*others, Campaign.state == wanted.state] if wanted.state else others
     total = counts.get(wanted.state, 0) if wanted.state else sum(counts.values())
     newest_first = func.coalesce(Campaign.started_at, Campaign.scheduled_at, Campaign.created_at).desc()
@@ -97,14 +106,13 @@ def filters(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.author:
         conditions.append(Campaign.author_id == wanted.author)
     if wanted.words:
-        subject = select(Revision.subject).where(Revision.id == Campaign.revision_id).scalar_subquery()
-        conditions.append(
-            or_(Campaign.name.icontains(wanted.words, autoescape=True), subject.icontains(wanted.words, autoescape=True))
-        )
+        of_subject = select(Revision.id).where(Revision.subject.icontains(wanted.words, autoescape=True))
+        of_name = Campaign.name.icontains(wanted.words, autoescape=True)
+        conditions.append(or_(of_name, Campaign.revision_id.in_(of_subject)))
     return conditions
 
 
-def lines() -> Select[tuple[Campaign, str, str | None, str, int | None, int | None]]:
+def lines() -> Select[tuple[Campaign, str, str, int | None, int | None, str | None, Mapping[str, Any] | None]]:
     of_it = Delivery.campaign_id == Campaign.id
     started = Campaign.started_at.is_not(None)
     audience = select(func.count()).where(and_(of_it, started)).scalar_subquery()
@@ -113,10 +121,11 @@ def lines() -> Select[tuple[Campaign, str, str | None, str, int | None, int | No
         select(
             Campaign,
             Purpose.name,
-            Revision.subject,
             Operator.name,
             func.coalesce(func.nullif(audience, 0), Campaign.approved_audience),
             func.nullif(handed_over, 0),
+            Revision.subject,
+            Revision.values,
         )
         .join(Purpose, Purpose.key == Campaign.purpose)
         .join(Operator, Operator.id == Campaign.author_id)
@@ -140,7 +149,6 @@ def unsettled(session: Session, now: datetime) -> Sequence[tuple[Campaign, str, 
             .group_by(Campaign.id, Delivery.state)
             .order_by(Delivery.state, Campaign.id)
         )
-        .tuples()
         .all()
     )
 
@@ -159,6 +167,5 @@ def events(session: Session, campaign_id: int) -> Sequence[tuple[CampaignEvent, 
             .order_by(CampaignEvent.id.desc())
             .limit(30)
         )
-        .tuples()
         .all()
     )

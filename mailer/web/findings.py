@@ -17,6 +17,8 @@ MOST = 20
 
 def find(session: Session, keys: Keys, asked: str) -> Sequence[Customer]:
     """Return the people whose address, order or reference is exactly `asked`; several may share an address."""
+    if "\0" in asked:  # PostgreSQL has no text with it
+        return []
     condition = by_address(keys, asked) if "@" in asked else by_number(asked)
     return session.scalars(
         select(Customer).where(condition).options(joinedload(Customer.address)).order_by(Customer.id).limit(MOST)

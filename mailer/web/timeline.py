@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Row, and_, select
 from sqlalchemy.orm import Session
@@ -23,6 +24,7 @@ from mailer.models import (
     Wording,
 )
 from mailer.web.reasons import STATES, reason
+from mailer.web.titles import readable
 
 MOST = 200
 SOURCES = {
@@ -105,7 +107,7 @@ def consent_entry(row: Row[tuple[ConsentEvent, str, str, str, str, dict[str, obj
 
 def message_entries(session: Session, customer_id: int) -> Iterable[Entry]:
     rows = session.execute(
-        select(Delivery, Revision.subject, ConsentEvent.seq)
+        select(Delivery, ConsentEvent.seq, Revision.subject, Revision.kind, Revision.values)
         .outerjoin(Mandate, Mandate.campaign_id == Delivery.campaign_id)
         .outerjoin(Revision, Revision.id == Mandate.revision_id)
         .outerjoin(
@@ -116,10 +118,14 @@ def message_entries(session: Session, customer_id: int) -> Iterable[Entry]:
         .order_by(Delivery.created_at.desc())
         .limit(MOST)
     )
-    return [message_entry(delivery, subject, grant) for delivery, subject, grant in rows]
+    return [message_entry(delivery, grant, titled(*content)) for delivery, grant, *content in rows]
 
 
-def message_entry(delivery: Delivery, subject: str | None, grant: int | None) -> Entry:
+def titled(subject: str | None, kind: str | None, values: Mapping[str, Any] | None) -> str:
+    return readable(subject, kind, values or {}) if subject and kind else "a message"
+
+
+def message_entry(delivery: Delivery, grant: int | None, subject: str) -> Entry:
     kind, name, line = STATES.get(delivery.state, ("", delivery.state, ""))
     gone = delivery.state in {"accepted", "in_doubt", "unconfirmed", "refused_by_provider", "handing_over"}
     why = f"Not sent, because {reason(delivery.reason).because}." if delivery.state == "withheld" else f"{name}. {line}"
@@ -127,7 +133,7 @@ def message_entry(delivery: Delivery, subject: str | None, grant: int | None) ->
         at=delivery.settled_at or delivery.intended_at or delivery.created_at,
         kind=kind,
         icon="mail" if gone else "mail-off",
-        title=f"{'Sent' if delivery.state == 'accepted' else name}: {subject or 'a message'}",
+        title=f"{'Sent' if delivery.state == 'accepted' else name}: {subject}",
         text=why,
         grant=grant,
         campaign_id=delivery.campaign_id,
@@ -136,7 +142,14 @@ def message_entry(delivery: Delivery, subject: str | None, grant: int | None) ->
 
 def left_out_entries(session: Session, customer_id: int) -> Iterable[Entry]:
     rows = session.execute(
-        select(AudienceExclusion.campaign_id, AudienceExclusion.reason, Revision.subject, Mandate.as_of)
+        select(
+            AudienceExclusion.campaign_id,
+            AudienceExclusion.reason,
+            Mandate.as_of,
+            Revision.subject,
+            Revision.kind,
+            Revision.values,
+        )
         .join(Mandate, Mandate.campaign_id == AudienceExclusion.campaign_id)
         .outerjoin(Revision, Revision.id == Mandate.revision_id)
         .where(AudienceExclusion.customer_id == customer_id, Mandate.as_of.is_not(None))
@@ -148,11 +161,11 @@ def left_out_entries(session: Session, customer_id: int) -> Iterable[Entry]:
             at=as_of,
             kind="out",
             icon="mail-off",
-            title=f"Left out: {subject or 'a message'}",
+            title=f"Left out: {titled(*content)}",
             text=f"Matched the segment, but {reason(why).because}.",
             campaign_id=campaign_id,
         )
-        for campaign_id, why, subject, as_of in rows
+        for campaign_id, why, as_of, *content in rows
     ]
 
 
