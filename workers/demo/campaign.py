@@ -67,7 +67,7 @@ class Ready:
 
     id: int
     funnel: Funnel
-    rate_per_second: float
+    rate_per_second: float | None
 
 
 def hire(settings: Settings) -> list[SignIn]:
@@ -79,11 +79,11 @@ def hire(settings: Settings) -> list[SignIn]:
 
 
 def prepare(session: Session, today: date, seconds: float) -> Ready:
-    """Write, submit and approve the campaign, at a rate at which it lasts about `seconds`."""
+    """Write, submit and approve the campaign, at a rate at which it lasts about `seconds`; 0 for no limit."""
     author, approver = (_operator(session, email) for email, _, _ in STAFF[:2])
     rule = rules.parse(RULE)
     found = funnel(session, rule, KIND)
-    rate = max(1.0, round(found.may_be_mailed / seconds, 1))
+    rate = max(1.0, round(found.may_be_mailed / seconds, 1)) if seconds else None
     campaign = operations.create_campaign(
         session,
         author,

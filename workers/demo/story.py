@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ SINK_LATENCY = 0.01
 KILL_AT = 0.3
 LEAVE_BETWEEN = (0.08, 0.8)
 WAVES = 10
-WAITING_A_WAVE, MAILED_A_WAVE = 4, 2
+WAITING_SHARE, MAILED_SHARE = 250, 500
+"""In each wave one of so many of the audience leaves while waiting, and one of so many who just got their mail."""
 KILL_PATIENCE = 20.0
 END_PATIENCE = 90.0
 LOOK_EVERY = 0.1
@@ -70,7 +72,6 @@ class Told:
     ready: Ready
     killed: Killed | None
     clicks: Sequence[Click]
-    sending_seconds: float
     verdict: Verdict
 
 
@@ -79,14 +80,21 @@ def tell(
     settings: Settings, listener: Listener, *, households: int | None = None, seconds: float = SECONDS
 ) -> Iterator[Told]:
     """Run the whole story in a data folder of its own; inside the `with` block everything is still up."""
-    began = time.monotonic()
+    began, over = time.monotonic(), threading.Event()
+
+    def say(words: str) -> None:
+        # What is said of stopping, once all is told, is about a folder that goes away.
+        if not over.is_set():
+            listener.say(words)
+
     with fresh(settings) as own:
-        listener.say("starting database, queue, web application, workers, clock and inbox")
-        with background(Supervisor(own, say=listener.say, sink_latency=SINK_LATENCY)) as supervisor:
+        say("starting database, queue, web application, workers, clock and inbox")
+        with background(Supervisor(own, say=say, sink_latency=SINK_LATENCY)) as supervisor:
             engine = create_engine_from(supervisor.settings.database_url or "", name="askfirst demo")
             try:
                 yield _play(supervisor, engine, listener, began, households, seconds)
             finally:
+                over.set()
                 engine.dispose()
 
 
@@ -94,10 +102,10 @@ def tell(
 def fresh(settings: Settings) -> Iterator[Settings]:
     """Give settings with a data folder of this run's own, and mail that can only go to the local inbox."""
     ground = settings.data / "demo"
-    for left in ground.iterdir() if ground.is_dir() else ():
-        if left.is_dir() and not installation.is_locked(left) and left.name != _own_name():
+    for left in ground.glob("run-*"):
+        if not (is_running(int(left.name.removeprefix("run-"))) or installation.is_locked(left)):
             forget(left)
-    folder = ground / _own_name()
+    folder = ground / f"run-{os.getpid()}"
     try:
         yield settings.replace(data=folder, smtp_url=None, sendgrid_api_key=None)
     finally:
@@ -112,8 +120,15 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _own_name() -> str:
-    return f"run-{os.getpid()}"
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _play(
@@ -129,16 +144,14 @@ def _play(
         ready = campaign.prepare(session, now.astimezone(ZoneInfo(settings.shop_zone)).date(), seconds)
         operations.start(session, ready.id, None)
     listener.say(f"sending to {ready.funnel.may_be_mailed} of {ready.funnel.matched} people who match")
-    started = time.monotonic()
     folder = settings.data / "inbox"
     leavers = Leavers(supervisor.web_url, Links(keys, settings.public_url), folder, ready.id, campaign.KIND)
     killed = _send(engine, ready.id, leavers, listener)
-    sending_seconds = time.monotonic() - started
     clicks = leavers.finish()
     listener.say("looking into the inbox and the ledger")
     with Session(engine) as session:
         verdict = judge(session, folder, ready.id, clicks, time.monotonic() - began)
-    return Told(supervisor, staff, ready, killed, clicks, sending_seconds, verdict)
+    return Told(supervisor, staff, ready, killed, clicks, verdict)
 
 
 def _send(engine: Engine, campaign_id: int, leavers: Leavers, listener: Listener) -> Killed | None:
@@ -152,7 +165,7 @@ def _send(engine: Engine, campaign_id: int, leavers: Leavers, listener: Listener
             listener.sending(settled, audience)
             share = settled / audience if audience else 0.0
             if share >= _wave_at(wave) and wave < WAVES:
-                leavers.leave(session, WAITING_A_WAVE, MAILED_A_WAVE)
+                leavers.leave(session, 1 + audience // WAITING_SHARE, 1 + audience // MAILED_SHARE)
                 wave += 1
         if state != "sending":
             break

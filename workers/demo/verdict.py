@@ -53,6 +53,8 @@ class Verdict:
 
     numbers: Mapping[str, Any]
     exclusions: Mapping[str, int]
+    mailing_seconds: float
+    """From the first byte of the first message to that of the last."""
     broken: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -63,10 +65,7 @@ class Verdict:
 
 def judge(session: Session, folder: Path, campaign_id: int, clicks: Sequence[Click], seconds: float) -> Verdict:
     """Return the verdict over one campaign that has ended."""
-    messages = [
-        Message(delivery_of(entry.sender), entry.recipients[0].lower(), entry.begun_at)
-        for entry in inbox.list_messages(folder, limit=10**9)
-    ]
+    messages = messages_in(folder)
     deliveries = {row.id: row for row in session.scalars(select(Delivery).where(Delivery.campaign_id == campaign_id))}
     states = Counter(delivery.state for delivery in deliveries.values())
     exclusions = Counter(
@@ -90,7 +89,16 @@ def judge(session: Session, folder: Path, campaign_id: int, clicks: Sequence[Cli
     }
     stopped = [click for click in clicks if click.waiting and _never_mailed(click, messages, deliveries)]
     broken = [*_sums(numbers, states, exclusions), *_promises(numbers, clicks, stopped)]
-    return Verdict(numbers, dict(exclusions), tuple(broken))
+    begun = [message.begun_at for message in messages]
+    return Verdict(numbers, dict(exclusions), max(begun, default=0.0) - min(begun, default=0.0), tuple(broken))
+
+
+def messages_in(folder: Path) -> list[Message]:
+    """Return every message of the inbox, newest first."""
+    return [
+        Message(delivery_of(entry.sender), entry.recipients[0].lower(), entry.begun_at)
+        for entry in inbox.list_messages(folder, limit=10**9)
+    ]
 
 
 def matched(session: Session, campaign_id: int) -> int:
