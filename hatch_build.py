@@ -33,7 +33,7 @@ class BrowserAssets(BuildHookInterface[Any]):
             return []
         return [NODE_FROM_PIP]
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  (hatchling's names)
         root = Path(self.root)
         if self.target_name == "wheel" and not is_fresh(root):
             self.app.display_info("askfirst: fetching browser assets")
@@ -58,9 +58,10 @@ def lay_out(root: Path) -> None:
     wanted = json.loads((root / "package.json").read_text())["askfirst"]
     vendor = root / VENDOR
     vendor.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="askfirst-npm-") as fetched, tempfile.TemporaryDirectory(
-        prefix=".vendor-", dir=vendor.parent
-    ) as half:
+    with (
+        tempfile.TemporaryDirectory(prefix="askfirst-npm-") as fetched,
+        tempfile.TemporaryDirectory(prefix=".vendor-", dir=vendor.parent) as half,
+    ):
         packages, new = fetch(root, Path(fetched)), Path(half) / "vendor"
         copy(packages, wanted["files"], new)
         (new / "icons.svg").write_text(sprite(packages, wanted["icons"]))

@@ -72,9 +72,7 @@ class Desk:
         self.committed = committed
         self.keys = Keys(ROOT_KEY)
         self.app = create_app(
-            Settings.from_env(
-                {"DATABASE_URL": committed.url, "ASKFIRST_ROOT_KEY": ROOT_KEY.hex(), "PUBLIC_URL": HOST}
-            )
+            Settings.from_env({"DATABASE_URL": committed.url, "ASKFIRST_ROOT_KEY": ROOT_KEY.hex(), "PUBLIC_URL": HOST})
         )
         self.app.config["PROPAGATE_EXCEPTIONS"] = True
         self.app.jinja_env.bytecode_cache = Compiled()
@@ -111,7 +109,12 @@ class Desk:
         visitor = self.stranger()
         self.operator(name, *roles)
         with visitor.client.session_transaction(base_url=HOST) as session:
-            session |= {"_user_id": f"{name}-{id(self)}", "_fresh": True, SINCE: now().timestamp(), SEEN: now().timestamp()}
+            session |= {
+                "_user_id": f"{name}-{id(self)}",
+                "_fresh": True,
+                SINCE: now().timestamp(),
+                SEEN: now().timestamp(),
+            }
         return visitor
 
     def id_of(self, name: str) -> int:

@@ -36,9 +36,7 @@ def preview(campaign_id: int) -> Response:
 @needs()
 def preview_text(campaign_id: int) -> Response:
     """The text part."""
-    return make_response(
-        rendered(campaign_id).text, 200, CLOSED_OFF | {"Content-Type": "text/plain; charset=utf-8"}
-    )
+    return make_response(rendered(campaign_id).text, 200, CLOSED_OFF | {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def rendered(campaign_id: int) -> Rendered:

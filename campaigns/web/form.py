@@ -16,6 +16,7 @@ from mailer.merge_fields import CAMPAIGN_VALUES, Field, Link, Several, Text
 from mailer.models import Revision
 from mailer.render import ContentProblems, Source
 
+PLAIN = ("kind", "name", "rule", "sender_id", "rate", "subject", "preheader")
 VALUE, CONTENT = "value-", "content-"
 LABELS = {
     "shop_url": "Address of the shop",
@@ -61,7 +62,7 @@ class Typed:
 
 def typed(form: Mapping[str, str]) -> Typed:
     """Read a posted form."""
-    plain = {name: form.get(name, "").strip() for name in ("kind", "name", "rule", "sender_id", "rate", "subject", "preheader")}
+    plain = {name: form.get(name, "").strip() for name in PLAIN}
     bodies = {name: form.get(name, "").replace("\r\n", "\n") for name in ("mjml", "text")}
     values = {name.removeprefix(VALUE): text.strip() for name, text in form.items() if name.startswith(VALUE)}
     return Typed(**plain, **bodies, values=values)
@@ -69,7 +70,9 @@ def typed(form: Mapping[str, str]) -> Typed:
 
 def of_starter(starter: Source) -> Typed:
     """A form filled with the mail that comes along for a kind."""
-    return Typed(kind=starter.kind, **_content(starter.subject, starter.preheader, starter.mjml, starter.text, starter.values))
+    return Typed(
+        kind=starter.kind, **_content(starter.subject, starter.preheader, starter.mjml, starter.text, starter.values)
+    )
 
 
 def of_campaign(campaign: Campaign, revision: Revision) -> Typed:
@@ -112,7 +115,9 @@ def _shape(of: Field) -> tuple[str, str]:
         case Link():
             return "url", "Begins with https://"
         case Text(optional=optional, longest=longest):
-            return ("lines" if longest > 120 else "line"), f"Up to {longest} characters{', or nothing' if optional else ''}."
+            return (
+                "lines" if longest > 120 else "line"
+            ), f"Up to {longest} characters{', or nothing' if optional else ''}."
     return "line", ""
 
 
@@ -141,7 +146,9 @@ def options_of(it: Typed, before: Mapping[str, Any] | None = None) -> options.Op
         return options.parse(kept)
     digits = it.rate.replace(",", "")
     if not digits.isdecimal() or not 1 <= int(digits) <= FASTEST:
-        raise FormProblems({"rate": "Give a whole number of messages a minute, or leave it empty for as fast as it goes."})
+        raise FormProblems(
+            {"rate": "Give a whole number of messages a minute, or leave it empty for as fast as it goes."}
+        )
     return options.parse({**kept, "rate_per_second": int(digits) / 60})
 
 

@@ -58,7 +58,9 @@ def spoken(campaign_id: int) -> str:
     """One sentence for people who listen to the page; asked for every 15 seconds."""
     p = progress.progress(db(), found(campaign_id))
     doubt = p.states.get("in_doubt", 0)
-    return f"{words.number(p.done)} of {words.people(p.audience)} dealt with, {doubt} in doubt, {p.opted_out} opted out."
+    return (
+        f"{words.number(p.done)} of {words.people(p.audience)} dealt with, {doubt} in doubt, {p.opted_out} opted out."
+    )
 
 
 def found(campaign_id: int) -> Campaign:

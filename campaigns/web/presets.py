@@ -27,7 +27,7 @@ PRESETS: dict[str, Preset] = {
     "often": Preset("Placed five orders or more", {"type": "orders", "at_least": 5}),
     "grocery": Preset(
         "Bought groceries in the last 180 days",
-        {"type": "bought", "dimension": "department", "values": ["GROCERY"], "within_days": 180},
+        {"type": "bought", "dimension": "department", "values": ["Grocery", "Produce"], "within_days": 180},
     ),
     "cities": Preset(
         "Lives in Mumbai, Delhi or Bengaluru", {"type": "lives_in", "cities": ["Mumbai", "Delhi", "Bengaluru"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -82,11 +83,15 @@ def progress(session: Session, campaign: Campaign) -> Progress:
     )
 
 
-def rows(session: Session, campaign_id: int, whom: Whom) -> list[tuple[Customer, str | None, str | None, datetime | None]]:
+Person = tuple[Customer, str | None, str | None, datetime | None]
+"""Somebody, their address, the reason if there is one, and since when."""
+
+
+def rows(session: Session, campaign_id: int, whom: Whom) -> list[Person]:
     """Return a page of the people behind a number: (person, address, reason, since)."""
     query = _of_left_out(campaign_id, whom) if whom.left_out else _of_deliveries(campaign_id, whom)
     page = query.limit(PAGE + 1).offset((whom.page - 1) * PAGE)
-    return [tuple(row) for row in session.execute(page)]  # type: ignore[misc]
+    return [tuple(row) for row in session.execute(page)]
 
 
 def _deliveries(session: Session, campaign_id: int, since: datetime) -> tuple[dict[str, int], dict[str, int], int]:
@@ -141,7 +146,7 @@ def _opted_out(session: Session, campaign: Campaign) -> int:
     return session.scalar(of_it) or 0
 
 
-def _of_deliveries(campaign_id: int, whom: Whom) -> Select[tuple[Customer, str, str | None, datetime | None]]:
+def _of_deliveries(campaign_id: int, whom: Whom) -> Select[*tuple[Any, ...]]:
     query = (
         select(Customer, Address.address, Delivery.reason, Delivery.settled_at)
         .join(Delivery, Delivery.customer_id == Customer.id)
@@ -154,7 +159,7 @@ def _of_deliveries(campaign_id: int, whom: Whom) -> Select[tuple[Customer, str, 
     return query.where(Delivery.reason == whom.reason) if whom.reason else query
 
 
-def _of_left_out(campaign_id: int, whom: Whom) -> Select[tuple[Customer, str, str | None, datetime | None]]:
+def _of_left_out(campaign_id: int, whom: Whom) -> Select[*tuple[Any, ...]]:
     query = (
         select(Customer, Address.address, AudienceExclusion.reason, Mandate.as_of)
         .join(AudienceExclusion, AudienceExclusion.customer_id == Customer.id)

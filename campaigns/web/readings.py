@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from campaigns.models import Campaign, CampaignEvent
 from mailer.models import Delivery, Mandate, Operator, Purpose, Revision
+from mailer.models.deliveries import STATES
 from mailer.web.titles import readable
 
 PAGE = 20
-DONE = ("accepted", "refused_by_provider", "in_doubt", "unconfirmed", "withheld", "cancelled", "expired", "render_failed", "closed")
+DONE = tuple(state for state in STATES if state not in {"pending", "handing_over"})
 """States in which a person has been dealt with."""
 RECENT = timedelta(days=30)
 
@@ -141,16 +142,13 @@ def in_state(session: Session, *states: str) -> Sequence[Line]:
 
 def unsettled(session: Session, now: datetime) -> Sequence[tuple[Campaign, str, int]]:
     """Return (campaign, in_doubt or unconfirmed, people) where a message's fate is not known."""
-    return (
-        session.execute(
-            select(Campaign, Delivery.state, func.count())
-            .join(Delivery, Delivery.campaign_id == Campaign.id)
-            .where(Delivery.state.in_(["in_doubt", "unconfirmed"]), Campaign.started_at > now - RECENT)
-            .group_by(Campaign.id, Delivery.state)
-            .order_by(Delivery.state, Campaign.id)
-        )
-        .all()
-    )
+    return session.execute(
+        select(Campaign, Delivery.state, func.count())
+        .join(Delivery, Delivery.campaign_id == Campaign.id)
+        .where(Delivery.state.in_(["in_doubt", "unconfirmed"]), Campaign.started_at > now - RECENT)
+        .group_by(Campaign.id, Delivery.state)
+        .order_by(Delivery.state, Campaign.id)
+    ).all()
 
 
 def reason_of_pause(session: Session, campaign_id: int) -> str | None:
@@ -159,13 +157,10 @@ def reason_of_pause(session: Session, campaign_id: int) -> str | None:
 
 def events(session: Session, campaign_id: int) -> Sequence[tuple[CampaignEvent, str | None]]:
     """Return what happened to a campaign, newest first, with the name of who did it."""
-    return (
-        session.execute(
-            select(CampaignEvent, Operator.name)
-            .outerjoin(Operator, Operator.id == CampaignEvent.operator_id)
-            .where(CampaignEvent.campaign_id == campaign_id)
-            .order_by(CampaignEvent.id.desc())
-            .limit(30)
-        )
-        .all()
-    )
+    return session.execute(
+        select(CampaignEvent, Operator.name)
+        .outerjoin(Operator, Operator.id == CampaignEvent.operator_id)
+        .where(CampaignEvent.campaign_id == campaign_id)
+        .order_by(CampaignEvent.id.desc())
+        .limit(30)
+    ).all()

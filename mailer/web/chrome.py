@@ -19,8 +19,14 @@ from mailer.web import words
 from mailer.web.edge import db, now
 
 FACTS = {
-    400: ("This form is too old", "It was open for too long, or came from another page. Go back, reload it and send it again."),
-    403: ("This isn’t yours to see or do", "Your account doesn’t have the role for it. Whoever runs askfirst can give it."),
+    400: (
+        "This form is too old",
+        "It was open for too long, or came from another page. Go back, reload it and send it again.",
+    ),
+    403: (
+        "This isn’t yours to see or do",
+        "Your account doesn’t have the role for it. Whoever runs askfirst can give it.",
+    ),
     404: ("There is nothing here", "The address may be mistyped, or the thing it named is gone."),
     405: ("That can’t be opened like this", "It is something to be done with a button, not a page."),
     429: ("Too many tries", "Wait a minute, then try again."),
@@ -45,7 +51,9 @@ def dress(app: Flask, zone: ZoneInfo) -> None:
         exact=lambda moment: words.exact(moment, zone),
         full=lambda moment: words.full(moment, zone),
     )
-    app.jinja_env.globals.update(asset=asset, share=words.share, zone_name=zone.key.rpartition("/")[2].replace("_", " "))
+    app.jinja_env.globals.update(
+        asset=asset, share=words.share, zone_name=zone.key.rpartition("/")[2].replace("_", " ")
+    )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.context_processor(hold)
 
@@ -64,9 +72,11 @@ def hold() -> dict[str, Any]:
     """The hold banner, for operators only: on public pages nobody asks."""
     if not current_user or not current_user.is_authenticated:
         return {"hold": None}
-    row = db().execute(
-        select(Installation.hold_reason, Installation.hold_since).where(Installation.hold.is_(True))
-    ).one_or_none()
+    row = (
+        db()
+        .execute(select(Installation.hold_reason, Installation.hold_since).where(Installation.hold.is_(True)))
+        .one_or_none()
+    )
     return {"hold": row and {"reason": row.hold_reason or "", "since": row.hold_since}}
 
 
@@ -79,5 +89,3 @@ def problem_page(code: int) -> tuple[str, int]:
 def answer_problem(error: HTTPException) -> tuple[str, int] | HTTPException:
     """Error handler of the operators' blueprints."""
     return problem_page(error.code) if error.code in FACTS else error
-
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from flask import Flask, g, redirect, request, url_for
 from sqlalchemy.orm import Session
@@ -48,7 +48,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def see(endpoint: str, **values: object) -> Response:
+def see(endpoint: str, **values: Any) -> Response:
     """303: after a change the browser gets a page, so that a reload repeats nothing (RFC 9110, 15.4.4)."""
     return redirect(url_for(endpoint, **values), code=303)
 

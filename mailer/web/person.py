@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 
 from mailer import acts
 from mailer.consent.eligible import first_refusal
-from mailer.consent.ledger import SHOP_ZONE
-from mailer.consent.policy import eighteen_years_before
+from mailer.consent.policy import SHOP_ZONE, eighteen_years_before
 from mailer.errors import InputProblem
 from mailer.models import ConsentEvent, ConsentState, Customer, CustomerLimit, Purpose
 from mailer.web.reasons import Reason, reason
@@ -74,9 +73,7 @@ def choices_of(session: Session, customer_id: int) -> list[Choice]:
     rows = session.execute(
         select(Purpose, ConsentState.granted, ConsentEvent.recorded_at)
         .outerjoin(ConsentState, (ConsentState.purpose == Purpose.key) & (ConsentState.customer_id == customer_id))
-        .outerjoin(
-            ConsentEvent, (ConsentEvent.customer_id == customer_id) & (ConsentEvent.seq == ConsentState.seq)
-        )
+        .outerjoin(ConsentEvent, (ConsentEvent.customer_id == customer_id) & (ConsentEvent.seq == ConsentState.seq))
         .order_by(Purpose.position)
     )
     said = {True: "yes", False: "no", None: "none"}

@@ -29,8 +29,12 @@ REPORT = "Wait for the provider’s report."
 
 REASONS: dict[str, Reason] = {
     "erased": Reason("Erased", "they were erased at their request", NOTHING),
-    "deactivated": Reason("Account not active", "their account is not active", "They can activate it again themselves."),
-    "no_address": Reason("No e-mail address", "we have no e-mail address of them", "They can give one when they next order."),
+    "deactivated": Reason(
+        "Account not active", "their account is not active", "They can activate it again themselves."
+    ),
+    "no_address": Reason(
+        "No e-mail address", "we have no e-mail address of them", "They can give one when they next order."
+    ),
     "minor": Reason("Under 18", "they are under 18", "Nobody under 18 is mailed, whatever they agreed to."),
     "age_unknown": Reason(
         "Age not known", "we don’t know that they are 18 or older", "They can say so in their own preferences."
@@ -70,16 +74,16 @@ REASONS: dict[str, Reason] = {
     ),
     "campaign_over": Reason("Too late", "the campaign was over", NOTHING),
     "campaign_cancelled": Reason("Stopped", "the campaign was stopped", NOTHING),
-    "worker_lost": Reason(
-        "A worker was lost while handing over", "a worker was lost while handing over", REPORT
-    ),
+    "worker_lost": Reason("A worker was lost while handing over", "a worker was lost while handing over", REPORT),
     "no_final_answer": Reason("No answer to the last word", "the provider’s last answer never came", REPORT),
     "no_receipt": Reason("No answer", "the provider’s answer never came", REPORT),
     "refused_by_provider": Reason("The provider said no", "the provider said no to this address", NOTHING),
     "not_taken": Reason("Not taken yet", "the provider did not take it yet", AGAIN),
     "window_closed": Reason("Its turn was over", "its turn in the batch was over", AGAIN),
     "lock_not_obtained": Reason("Somebody else had them", "another message or act had them in hand", AGAIN),
-    "misconfigured": Reason("Our sender is refused", "the provider refuses our sender", "Look at the sender’s settings."),
+    "misconfigured": Reason(
+        "Our sender is refused", "the provider refuses our sender", "Look at the sender’s settings."
+    ),
 }
 
 STATES: dict[str, tuple[str, str, str]] = {

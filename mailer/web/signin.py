@@ -173,7 +173,7 @@ def ask_to_sign_in(mechanisms: list[str], headers: dict[str, str] | None = None)
     """To the sign-in page; a part of a page that refreshes itself makes the whole page go there."""
     if is_poll():
         return make_response("", 401, {"HX-Refresh": "true"})
-    return default_unauthn_handler(mechanisms, headers)
+    return default_unauthn_handler(mechanisms, headers)  # type: ignore[no-untyped-call]
 
 
 def end_stale_session() -> None:

@@ -86,7 +86,7 @@ def consent_entries(session: Session, customer_id: int) -> Iterable[Entry]:
     return [consent_entry(row) for row in rows]
 
 
-def consent_entry(row: Row[tuple[ConsentEvent, str, str, str, str, dict[str, object]]]) -> Entry:
+def consent_entry(row: Row[*tuple[Any, ...]]) -> Entry:
     event, purpose, wording, locale, policy, evidence = row
     granted = event.action == "grant"
     source = SOURCES.get(event.source, event.source.replace("_", " "))

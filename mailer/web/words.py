@@ -95,6 +95,9 @@ def visible(text: str) -> str:
 
 def is_hidden(char: str) -> bool:
     code = ord(char)
-    return code < 32 or 0x7F <= code < 0xA0 or code in {0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF} or (
-        0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
+    return (
+        code < 32
+        or 0x7F <= code < 0xA0
+        or code in {0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF}
+        or (0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069)
     )

@@ -52,7 +52,8 @@ def sums(html):
     found = []
     for table in re.findall(r'<table class="table af-why">.*?</table>', html, re.DOTALL):
         numbers = [
-            int(re.sub(r"<span.*?</span>|<[^>]+>|,", "", cell)) for cell in re.findall(r'<td class="n">(.*?)</td>', table)
+            int(re.sub(r"<span.*?</span>|<[^>]+>|,", "", cell))
+            for cell in re.findall(r'<td class="n">(.*?)</td>', table)
         ]
         found.append((sum(numbers[:-1]), numbers[-1]))
     return found

@@ -146,7 +146,13 @@ def test_there_is_no_registration_and_no_password_by_mail(desk):
 def test_sign_in_leads_nowhere_else(desk):
     """ASVS 3.7.2: no open redirect."""
     desk.operator("anita", "author")
-    for elsewhere in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/%09/evil.example"):
+    for elsewhere in (
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/%09/evil.example",
+    ):
         answer = desk.stranger().sign_in("anita", next=elsewhere)
         # What a browser makes of it, which reads a backslash as a slash.
         leads = urlsplit(urljoin("https://mail.example.com/sign-in", (answer.location or "/").replace("\\", "/")))
@@ -172,7 +178,9 @@ def test_the_cookie_is_bound_to_this_host_and_to_tls(desk):
 def test_nothing_is_remembered_beyond_the_session(desk):
     desk.operator("anita", "author")
     answer = desk.stranger().sign_in("anita", remember="y")
-    assert not [c for c in answer.headers.getlist("Set-Cookie") if "remember" in c and "Expires=Thu, 01 Jan 1970" not in c]
+    assert not [
+        c for c in answer.headers.getlist("Set-Cookie") if "remember" in c and "Expires=Thu, 01 Jan 1970" not in c
+    ]
 
 
 def test_a_session_ends_after_half_an_hour_without_an_act(desk):
@@ -275,4 +283,6 @@ ALLOWED = {
 def test_no_role_does_more_than_its_own(desk, role):
     """S10. What is allowed answers something other than 403: here there is no campaign and no person 1."""
     visitor = desk.visitor("somebody", role)
-    assert {act for act in ACTS if visitor.post(act).status_code != 403} == {a for a, who in ALLOWED.items() if role in who}
+    assert {act for act in ACTS if visitor.post(act).status_code != 403} == {
+        a for a, who in ALLOWED.items() if role in who
+    }
