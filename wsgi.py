@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Flask
 from sqlalchemy import Engine
 
+from campaigns.web.acts import TEST_SENDER
 from campaigns.web.routes import campaigns
 from config.keys import Keys
 from config.settings import Settings, SettingsProblems
@@ -20,6 +21,7 @@ from mailer.web.public.routes import public
 from mailer.web.security import guard
 from mailer.web.shop import EXTENSION, Shop
 from mailer.web.unavailable import say_when_unavailable
+from workers.trial import make_test_sender
 
 TEMPLATES = Path(__file__).parent / "templates"
 CONNECT_SECONDS = 3
@@ -38,6 +40,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (public, health, campaigns):
         app.register_blueprint(blueprint)
     show_inbox(app, settings)
+    if settings.smtp_url is not None:
+        app.extensions[TEST_SENDER] = make_test_sender(settings, shop.links)
     return app
 
 

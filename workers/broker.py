@@ -17,7 +17,9 @@ SLICE_LIMIT_MS = 60_000
 def make_broker(redis_url: str) -> RedisBroker:
     """Return a broker on `redis_url`. Connects at the first use."""
     middleware = [TimeLimit(time_limit=SLICE_LIMIT_MS), ShutdownNotifications()]
-    broker = RedisBroker(url=redis_url, middleware=middleware, heartbeat_timeout=10_000)
+    broker: RedisBroker = RedisBroker(  # type: ignore[no-untyped-call]
+        url=redis_url, middleware=middleware, heartbeat_timeout=10_000
+    )
     broker.declare_queue(QUEUE)
     return broker
 

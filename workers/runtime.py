@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
@@ -38,27 +39,34 @@ def run_worker(settings: Settings, queue: str) -> None:
     """Work on one queue until SIGTERM or SIGINT; the batch at hand is finished first."""
     configure(settings.log_level)
     stop = stop_on_signal()
-    dispatcher = make_dispatcher(settings, stop)
-    broker = make_broker(required(settings.redis_url, "REDIS_URL"))
-    actors.declare(broker, dispatcher.run)
-    worker = Worker(broker, queues={queue}, worker_threads=1, worker_timeout=500)
-    worker.start()
-    log.info("worker_started", worker=dispatcher.worker)
-    stop.wait()
-    worker.stop(timeout=int((HAND_OVER_SECONDS + 1) * 1000))
-    dispatcher.provider.close()
+    with dispatching(settings, stop) as dispatcher:
+        broker = make_broker(required(settings.redis_url, "REDIS_URL"))
+        actors.declare(broker, dispatcher.run)
+        worker = Worker(broker, queues={queue}, worker_threads=1, worker_timeout=500)
+        worker.start()
+        log.info("worker_started", worker=dispatcher.worker)
+        stop.wait()
+        worker.stop(timeout=int((HAND_OVER_SECONDS + 1) * 1000))
 
 
-def make_dispatcher(settings: Settings, stop: threading.Event) -> Dispatcher:
-    """Wire a dispatcher from settings. Refuses a database that may forget, and deadlines that don't fit."""
+@contextmanager
+def dispatching(settings: Settings, stop: threading.Event) -> Iterator[Dispatcher]:
+    """Wire a dispatcher from settings; close its connections afterwards.
+
+    Refuses a database that may forget, and deadlines that don't fit.
+    """
     check_deadlines()
     name = f"{socket.gethostname()}:{os.getpid()}"
     engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst worker {os.getpid()}")
-    check_database(engine)
-    keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
-    check_root_key(engine, keys)
-    composer = Composer(Links(keys, settings.public_url))
-    return Dispatcher(session_factory(engine), make_provider(settings), composer, name, stop)
+    provider = make_provider(settings)
+    try:
+        check_database(engine)
+        keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
+        check_root_key(engine, keys)
+        yield Dispatcher(session_factory(engine), provider, Composer(Links(keys, settings.public_url)), name, stop)
+    finally:
+        provider.close()
+        engine.dispose()
 
 
 def make_provider(settings: Settings) -> Provider:

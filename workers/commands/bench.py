@@ -1,24 +1,59 @@
-"""`askfirst bench NAME`: run a measurement of the source tree's `bench` folder, which is in no wheel."""
+"""`askfirst bench NAME --n N`: measure one thing at two or more sizes; one JSON line a result."""
 
 from __future__ import annotations
 
-import runpy
-import sys
+import importlib.util
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import click
 
-BENCH = Path(__file__).parents[2] / "bench"
+from config.settings import Settings
+from workers.engines.places import EngineProblem
+from workers.installation import reachable
+from workers.measured import line
+
+FOLDER = Path(__file__).parents[2] / "bench"
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("name", required=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def command(name: str | None, arguments: tuple[str, ...]) -> None:
-    """Measure NAME; each prints one JSON line a result. Without a name: what there is."""
-    known = sorted(file.stem for file in BENCH.glob("*.py") if not file.stem.startswith("_"))
+@click.command()
+@click.argument("name")
+@click.option("--n", "sizes", type=click.IntRange(1), multiple=True, help="A size; give two or more to see growth.")
+@click.option("--smtp", help="HOST:PORT of a sink for the send benchmark; without it one is started.")
+@click.option("--seed", default=1, show_default=True, help="What the data is made from.")
+@click.pass_obj
+def command(settings: Settings, name: str, sizes: tuple[int, ...], smtp: str | None, seed: int) -> None:
+    """Measure NAME: ours, the limit and the naive way, on the same bytes. Benchmarks come with the source only.
+
+    Runs on an embedded database of its own, which is gone afterwards; never on the one of DATABASE_URL.
+    """
+    bench = found(name)
+    sizes = tuple(sorted(sizes)) or bench.SIZES
+    if len(sizes) == 1:
+        sizes = (max(1, sizes[0] // 10), *sizes)
+    smallest = None
+    try:
+        for n in sizes:
+            with TemporaryDirectory(prefix="askfirst-bench-") as folder:
+                apart = settings.replace(data=Path(folder) / "data", database_url=None, database_owner_url=None)
+                with reachable(apart) as own:
+                    one = bench.run(own, n, seed=seed, smtp=smtp)
+            smallest = smallest or one
+            print(json.dumps(line(name, one, smallest)), flush=True)
+    except EngineProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+
+
+def found(name: str) -> ModuleType:
+    """Return the benchmark of this name, or say which there are."""
+    known = sorted(file.stem for file in FOLDER.glob("[a-z]*.py"))
     if name not in known:
-        raise click.UsageError(f"Say which: {', '.join(known) or 'there are none in this installation'}.")
-    sys.argv = [name, *arguments]
-    sys.path.insert(0, str(BENCH.parent))
-    runpy.run_path(str(BENCH / f"{name}.py"), run_name="__main__")
+        raise click.UsageError(f"There is no benchmark '{name}'. There are: {', '.join(known) or 'none here'}.")
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", FOLDER / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise click.UsageError(f"{FOLDER / name}.py can't be read.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -54,7 +55,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """A table, the columns that are copied, and the statement that gives them in the order of its key."""
 
     model: type[Base]
@@ -116,11 +117,17 @@ class History:
     def close(self) -> None:
         self._duck.close()
 
-    def _copy(self, session: Session, part: _Part, progress: Progress) -> int:
+    @contextmanager
+    def rows(self, part: Part, progress: Progress = lambda *_: None) -> Iterator[Iterator[bytes]]:
+        """Give the rows of a part as CSV, in chunks."""
         with TemporaryDirectory(prefix="askfirst-history-") as folder:
             file = Path(folder) / "rows.csv"
             self._duck.sql(part.query).write_csv(str(file), header=False)
-            return activity.copy_in(session, part.model, part.columns, _told(file, part.model.__tablename__, progress))
+            yield _told(file, part.model.__tablename__, progress)
+
+    def _copy(self, session: Session, part: Part, progress: Progress) -> int:
+        with self.rows(part, progress) as chunks:
+            return activity.copy_in(session, part.model, part.columns, chunks)
 
 
 def _grouped(rows: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
@@ -218,19 +225,19 @@ _SHELVES = """
      ORDER BY category, id
 """
 
-PARTS: Sequence[_Part] = (
-    _Part(
+PARTS: Sequence[Part] = (
+    Part(
         Product,
         ("id", "external_ref", "name", "department", "category", "brand", "price_paise"),
         "SELECT id, number, name, department, category, brand, price FROM products ORDER BY id",
     ),
-    _Part(
+    Part(
         Order,
         ("customer_id", "id", "external_ref", "placed_at", "total_paise", "store"),
         """SELECT customer, basket, basket, max(placed), sum(paid), 'Shop ' || min(store) FROM lines
             GROUP BY customer, basket ORDER BY customer, basket""",
     ),
-    _Part(
+    Part(
         OrderLine,
         (
             "customer_id",

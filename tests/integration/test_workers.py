@@ -1,0 +1,176 @@
+"""The whole way of a message: broker, worker, compose, deliver, the sink's inbox; and what the clock does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from campaigns import operations, rules
+from campaigns.approval import approval_hash
+from config.settings import Settings
+from mailer.inbox import list_messages, read_message
+from mailer.starters import starting_source
+from tests import factories
+from workers.broker import make_broker, waiting
+from workers.clock import Clock
+from workers.runtime import dispatching
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 60
+
+
+@contextmanager
+def running(*command, settings):
+    """A part of askfirst as its own process; stopped in order, and it must have stopped well."""
+    environ = {**os.environ, **settings.environ(), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-m", "workers.cli", *command], cwd=ROOT, env=environ)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.fixture
+def place(sends, valkey_url, tmp_path, keys):
+    """Settings of an installation whose parts are the test's engines and a sink of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = Settings.from_env(
+        {
+            "DATABASE_URL": sends.engine.url.render_as_string(hide_password=False),
+            "REDIS_URL": valkey_url,
+            "SMTP_URL": f"smtp+plain://127.0.0.1:{port}",
+            "ASKFIRST_ROOT_KEY": bytes(range(32)).hex(),
+            "ASKFIRST_DATA": str(tmp_path),
+            "PUBLIC_URL": "https://mail.example.com",
+        }
+    )
+    with running("sink", "--port", str(port), settings=settings) as sink:
+        wait_for(lambda: listens(port) or sink.poll() is not None)
+        yield settings
+
+
+def listens(port):
+    with socket.socket() as knocking:
+        return knocking.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(truth):
+    until = time.monotonic() + PATIENCE
+    while not truth():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def started(sends):
+    """A festive campaign to three people who agreed and one who never did: written, approved, started."""
+    with sends.sessions() as session, session.begin():
+        people = [factories.agreeing(session, sends.keys, given_name="Asha") for _ in range(3)]
+        people.append(factories.person(session, sends.keys))
+        author, approver = factories.operator(session), factories.operator(session)
+        session.execute(
+            text("""INSERT INTO operators_roles SELECT :author, id FROM roles WHERE name = 'author'
+                    UNION ALL SELECT :approver, id FROM roles WHERE name = 'approver'"""),
+            {"author": author.id, "approver": approver.id},
+        )
+        campaign = operations.create_campaign(
+            session,
+            author.id,
+            name="Diwali",
+            kind="festive",
+            sender_id=factories.sender(session).id,
+            rule=rules.EVERYBODY,
+        )
+        operations.write_content(session, campaign.id, author.id, starting_source("festive"))
+        operations.submit(session, campaign.id, author.id)
+        operations.approve(session, campaign.id, approver.id, seen=approval_hash(session, campaign.id))
+        operations.start(session, campaign.id, author.id)
+    return campaign.id
+
+
+def mails(settings):
+    folder = settings.data / "inbox"
+    return [message_from_bytes(read_message(folder, entry.name)) for entry in list_messages(folder)]
+
+
+def test_a_slice_expands_composes_and_delivers_to_the_inbox(sends, place, started):
+    """Checks 1, 2, 36, 37: what arrives carries its own way out, in both parts and in the headers."""
+    with dispatching(place, threading.Event()) as dispatcher:
+        assert dispatcher.run(started) is False
+    arrived = mails(place)
+    assert len(arrived) == 3
+    for mail in arrived:
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        link = mail["List-Unsubscribe"].strip("<>")
+        parts = [part.get_payload(decode=True).decode() for part in mail.walk() if not part.is_multipart()]
+        assert len(parts) == 2
+        assert all(link in part.replace("&amp;", "&") for part in parts)
+        assert "Asha" in parts[0]
+    assert len({mail["Message-ID"] for mail in arrived}) == 3
+    assert len({mail["To"] for mail in arrived}) == 3
+    assert sends.query("SELECT reason FROM audience_exclusions")[0].reason == "never_asked"
+
+
+def test_worker_and_clock_send_a_campaign_and_end_it(sends, place, started):
+    with running("worker", settings=place), running("clock", settings=place):
+        wait_for(lambda: sends.query("SELECT state FROM campaigns")[0].state == "sent")
+    assert len(mails(place)) == 3
+    assert {state for state, _ in sends.states(started).values()} == {"accepted"}
+
+
+def test_an_emptied_broker_costs_seconds_not_mail(sends, place, started):
+    """The database is the queue: the clock wakes workers again, and asks no more often than they answer."""
+    broker = make_broker(place.redis_url or "")
+    clock = Clock(sends.engine, broker, workers=2)
+    clock.tick()
+    clock.tick()
+    assert waiting(broker) == 2
+    broker.client.flushdb()
+    clock.tick()
+    assert waiting(broker) == 2
+    broker.client.flushdb()
+    broker.close()
+
+
+def test_a_stopped_worker_leaves_nothing_in_doubt(sends, place, started):
+    with sends.sessions() as session, session.begin():
+        session.execute(text("UPDATE mandates SET rate_per_second = 1"))
+    with running("worker", settings=place), running("clock", settings=place):
+        wait_for(lambda: mails(place))
+    assert sends.query("SELECT count(*) AS n FROM open_handovers")[0].n == 0
+    assert {state for state, _ in sends.states(started).values()} <= {"accepted", "pending"}
+
+
+def test_another_root_key_starts_on_hold_and_sends_nothing(sends, place, started):
+    """A wrong key would make every suppression invisible."""
+    with dispatching(place, threading.Event()):
+        pass
+    with dispatching(place.replace(root_key=b"x" * 32), threading.Event()) as dispatcher:
+        assert dispatcher.run(started) is False
+    assert mails(place) == []
+    hold = sends.query("SELECT hold, hold_reason FROM installation")[0]
+    assert hold.hold
+    assert "root key" in hold.hold_reason
+
+
+def test_a_message_that_cannot_be_made_fails_alone(sends, place, started):
+    """Who has no fields for a required place fails; the others get theirs."""
+    sends.run("""
+        SET LOCAL session_replication_role = replica;
+        UPDATE addresses SET address = 'no at sign' WHERE customer_id = (SELECT min(id) FROM customers)""")
+    with dispatching(place, threading.Event()) as dispatcher:
+        dispatcher.run(started)
+    states = sorted(state for state, _ in sends.states(started).values())
+    assert states == ["accepted", "accepted", "render_failed"]
