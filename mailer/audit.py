@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from mailer import digest
 from mailer.consent.ledger import evidence_digest
 from mailer.consent.policy import Action, Event, fold
 
@@ -55,6 +56,8 @@ def verify(session: Session) -> dict[str, Any]:
     _verify_suppressions(session, findings)
     _verify_acts(session, findings)
     _verify_approvals(session, findings)
+    for words in digest.problems(session):
+        findings.say(words)
     return findings.report()
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 IDLE_IN_TRANSACTION = 15.0
 """Seconds after which PostgreSQL ends a session that sits in a transaction and so frees its locks."""
 
-APPEND_ONLY = ("consent_events", "delivery_attempts", "operator_acts", "suppression_events")
+APPEND_ONLY = ("consent_events", "delivery_attempts", "operator_acts", "suppression_events", "ledger_digests")
 """Tables that the application's role may add to and read, and nothing else."""
 
 NEVER_REMOVED = ("suppressions", "stop_requests", "revisions", "wordings", "approvals", "consent_state")

@@ -6,9 +6,11 @@ on. The clock is also the poll by which an empty Redis costs seconds instead of 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import structlog
 from dramatiq.brokers.redis import RedisBroker
@@ -19,7 +21,7 @@ from campaigns import tending
 from config.keys import Keys
 from config.logging import configure
 from config.settings import Settings
-from mailer import optout, reaper
+from mailer import digest, optout, reaper
 from mailer.db import create_engine_from, session_factory
 from workers import actors
 from workers.broker import make_broker, waiting
@@ -47,7 +49,7 @@ def run(settings: Settings) -> None:
     engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst clock {os.getpid()}")
     check_database(engine)
     check_root_key(engine, Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY")))
-    clock = Clock(engine, make_broker(required(settings.redis_url, "REDIS_URL")), settings.workers)
+    clock = Clock(engine, make_broker(required(settings.redis_url, "REDIS_URL")), settings.workers, settings.data)
     while not stop.is_set():
         began = time.monotonic()
         clock.tick()
@@ -57,8 +59,9 @@ def run(settings: Settings) -> None:
 class Clock:
     """The duties, one tick at a time."""
 
-    def __init__(self, engine: Engine, broker: RedisBroker, workers: int) -> None:
+    def __init__(self, engine: Engine, broker: RedisBroker, workers: int, data: Path) -> None:
         self._engine = engine
+        self._data = data
         self._sessions = session_factory(engine)
         self._broker = broker
         self._workers = workers
@@ -69,7 +72,7 @@ class Clock:
         """Do everything that is due, once."""
         duties: list[Callable[[], object]] = [self._tend, self._reap, self._fold, self._sweep, self._wake]
         if self._ticks % 600 == 0:
-            duties.append(self._give_up_waiting)
+            duties += [self._give_up_waiting, self._digest]
         self._ticks += 1
         for duty in duties:
             try:
@@ -97,6 +100,15 @@ class Clock:
     def _give_up_waiting(self) -> None:
         for campaign_id in self._ids(_IN_DOUBT):
             self._all_of(reaper.give_up_waiting, campaign_id)
+
+    def _digest(self) -> None:
+        with self._sessions() as session, session.begin():
+            taken = digest.take_if_due(session)
+            line = json.dumps(digest.as_json(taken)) if taken is not None else None
+        if line is not None:
+            # Outside the database, so that whoever can change that one can't change this one unseen.
+            with (self._data / "digests.jsonl").open("a", encoding="utf-8") as exported:
+                exported.write(line + "\n")
 
     def _wake(self) -> None:
         # Bounded: a queue that nobody drains must not grow while the workers are away.

@@ -7,7 +7,7 @@ a purpose, evidence) and the suppressions (an address) are different things and 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -202,3 +202,22 @@ class StopRequest(Base):
     document: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     folded_at: Mapped[datetime | None]
+
+
+class LedgerDigest(Base):
+    """Append-only, one a day: the ends of all chains and the history of suppressions as they stood at midnight UTC.
+
+    A chain that is cut or removed verifies by itself; it no longer fits the digest.
+    """
+
+    __tablename__ = "ledger_digests"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    """Everything recorded before this day began, UTC."""
+    chains: Mapped[int] = mapped_column(BigInteger)
+    chains_digest: Mapped[bytes] = mapped_column(LargeBinary)
+    suppressions: Mapped[int] = mapped_column(BigInteger)
+    suppressions_digest: Mapped[bytes] = mapped_column(LargeBinary)
+    prev_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    taken_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

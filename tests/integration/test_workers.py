@@ -130,10 +130,10 @@ def test_worker_and_clock_send_a_campaign_and_end_it(sends, place, started):
     assert {state for state, _ in sends.states(started).values()} == {"accepted"}
 
 
-def test_an_emptied_broker_costs_seconds_not_mail(sends, place, started):
+def test_an_emptied_broker_costs_seconds_not_mail(sends, place, started, tmp_path):
     """The database is the queue: the clock wakes workers again, and asks no more often than they answer."""
     broker = make_broker(place.redis_url or "")
-    clock = Clock(sends.engine, broker, workers=2)
+    clock = Clock(sends.engine, broker, workers=2, data=tmp_path)
     clock.tick()
     clock.tick()
     assert waiting(broker) == 2

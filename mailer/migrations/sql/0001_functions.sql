@@ -145,7 +145,7 @@ DO $$
 DECLARE t text;
 BEGIN
   FOREACH t IN ARRAY ARRAY['consent_events', 'delivery_attempts', 'operator_acts', 'suppression_events', 'revisions',
-                           'wordings', 'policy_changes', 'approvals'] LOOP
+                           'wordings', 'policy_changes', 'approvals', 'ledger_digests'] LOOP
     EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON %I FOR EACH ROW EXECUTE FUNCTION refuse_change()',
                    t || '_append_only', t);
     EXECUTE format('CREATE TRIGGER %I BEFORE TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()',

@@ -189,6 +189,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_installation")),
     )
     op.create_table(
+        "ledger_digests",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("chains", sa.BigInteger(), nullable=False),
+        sa.Column("chains_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("suppressions", sa.BigInteger(), nullable=False),
+        sa.Column("suppressions_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("prev_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("taken_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.PrimaryKeyConstraint("day", name=op.f("pk_ledger_digests")),
+    )
+    op.create_table(
         "open_handovers",
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
