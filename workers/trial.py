@@ -16,7 +16,6 @@ from mailer.errors import Refused
 from mailer.models import Operator, Revision, SenderIdentity
 from mailer.pick import Job
 from mailer.providers.base import Outcome, Receipt
-from workers.runtime import make_provider
 
 TestSender = Callable[[Session, Campaign, Revision, Operator], Receipt]
 
@@ -26,6 +25,8 @@ def make_test_sender(settings: Settings, links: Links) -> TestSender:
     composer = Composer(links)
 
     def send(session: Session, campaign: Campaign, revision: Revision, operator: Operator) -> Receipt:
+        from workers.runtime import make_provider  # only now: customers' pages must not even load the queue
+
         identity = session.get_one(SenderIdentity, campaign.sender_id)
         job = Job(campaign.id, campaign.purpose, "marketing", revision.id, identity.id, b"", identity.list_domain)
         content = composer.trial(session, job, revision, operator.email, _fields(revision, identity, links))
