@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from flask import abort, make_response, request, url_for
+from markupsafe import escape
 from werkzeug.wrappers import Response
 
 from campaigns.content import source_of
 from campaigns.web.blueprint import campaigns
 from campaigns.web.one import found
+from mailer.errors import InputProblem
 from mailer.merge_fields import everything, nothing
 from mailer.models import Revision
 from mailer.render import Rendered, Renderer, compile_source
@@ -29,14 +31,22 @@ SAMPLE_PICTURES = "https://mail.anaar.example/static/mail"
 @needs()
 def preview(campaign_id: int) -> Response:
     """The HTML part, for a made-up person with everything or, with `?as=nothing`, of whom we know least."""
-    return make_response(rendered(campaign_id).html.replace(SAMPLE_PICTURES, pictures()), 200, CLOSED_OFF)
+    try:
+        page = rendered(campaign_id).html.replace(SAMPLE_PICTURES, pictures())
+    except InputProblem as problem:
+        page = f"<!doctype html><html lang=en><title>Can’t be shown</title><p>{escape(problem)}</p></html>"
+    return make_response(page, 200, CLOSED_OFF)
 
 
 @campaigns.get("/campaigns/<int:campaign_id>/preview.txt")
 @needs()
 def preview_text(campaign_id: int) -> Response:
     """The text part."""
-    return make_response(rendered(campaign_id).text, 200, CLOSED_OFF | {"Content-Type": "text/plain; charset=utf-8"})
+    try:
+        words = rendered(campaign_id).text
+    except InputProblem as problem:
+        words = str(problem)
+    return make_response(words, 200, CLOSED_OFF | {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def rendered(campaign_id: int) -> Rendered:
@@ -44,9 +54,9 @@ def rendered(campaign_id: int) -> Rendered:
     campaign = found(campaign_id)
     revision = db().get(Revision, campaign.revision_id) if campaign.revision_id else None
     source = source_of(revision or abort(404))
-    least = request.args.get("as") == "nothing"
+    compiled, least = compile_source(source), request.args.get("as") == "nothing"
     made_up = nothing(source.kind, source.values) if least else everything(source.values)
-    return Renderer(compile_source(source)).render(made_up)
+    return Renderer(compiled).render(made_up)
 
 
 def pictures() -> str:

@@ -33,6 +33,12 @@ class Progress:
     per_second: float
     opted_out: int
     paused_because: str | None
+    seconds_since_start: float
+
+    @property
+    def is_stalled(self) -> bool:
+        """Nobody was dealt with lately, though it was started long enough ago."""
+        return not self.per_second and self.seconds_since_start > PACE.total_seconds()
 
     @property
     def audience(self) -> int:
@@ -69,7 +75,7 @@ def progress(session: Session, campaign: Campaign) -> Progress:
     mandate = session.get(Mandate, campaign.id, populate_existing=True)
     states, withheld, lately = _deliveries(session, campaign.id, at - PACE)
     left_out = _left_out(session, campaign.id)
-    began = min(PACE.total_seconds(), max(1.0, (at - (campaign.started_at or at)).total_seconds()))
+    running = (at - (campaign.started_at or at)).total_seconds()
     return Progress(
         at=at,
         matched=cursor.matched if cursor else 0,
@@ -77,9 +83,10 @@ def progress(session: Session, campaign: Campaign) -> Progress:
         states=states,
         withheld=withheld,
         left_out=left_out,
-        per_second=lately / began if campaign.state == "sending" else 0.0,
+        per_second=lately / min(PACE.total_seconds(), max(1.0, running)) if campaign.state == "sending" else 0.0,
         opted_out=_opted_out(session, campaign),
         paused_because=mandate.state_reason if mandate and campaign.state == "paused" else None,
+        seconds_since_start=running,
     )
 
 
