@@ -16,7 +16,7 @@ help:  ## this list
 
 setup: $(READY)  ## everything askfirst needs, in .venv; a second run does nothing
 
-$(READY): pyproject.toml package-lock.json hatch_build.py .ci/setup
+$(READY): pyproject.toml package.json package-lock.json hatch_build.py .ci/setup
 	@PYTHON="$(PYTHON)" sh .ci/setup
 
 up: $(READY)  ## run it: database, queue, web, workers, clock, inbox; data in var/askfirst
