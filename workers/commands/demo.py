@@ -37,7 +37,8 @@ STEP = 0.25
 @click.pass_obj
 def command(settings: Settings, leave: bool, households: int | None, seconds: float) -> None:
     """Send a Diwali campaign to people who don't exist, and prove that nobody was mailed who said no."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job ignores the first
+        signal.signal(number, signal.default_int_handler)
     try:
         with shown() as listener, tell(settings, listener, households=households, seconds=seconds) as told:
             show(told)
