@@ -29,7 +29,7 @@ LINES_A_HOUSEHOLD = 595
 NAIVE_LINES = 1_500
 UNTIL = date(2026, 11, 7)
 BARE = "CREATE TABLE bare AS SELECT * FROM order_lines LIMIT 0"
-COLUMNS = ", ".join(PARTS[2].columns)
+COLUMNS = ", ".join(PARTS["order lines"].columns)
 
 
 def run(settings: Settings, n: int, **_options: Any) -> Measured:
@@ -40,10 +40,11 @@ def run(settings: Settings, n: int, **_options: Any) -> Measured:
     add_households(engine, history)
     began, cpu = time.perf_counter(), time.process_time()
     with Session(engine) as session:
-        lines = history.load(session, settings.shop_zone, lambda *_: None).lines
+        history.load(session, settings.shop_zone, lambda *_: None)
         activity.rebuild(session)
         session.commit()
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    lines = history.counts().lines
     limit = copy_bare(settings, engine, history)
     naive = one_by_one(engine)
     history.close()
@@ -64,7 +65,7 @@ def copy_bare(settings: Settings, engine: Engine, history: History) -> float:
     with owner_of(settings) as owner:
         owner.execute(text(BARE))
         owner.execute(text("GRANT INSERT ON bare TO PUBLIC"))
-    with engine.begin() as connection, history.rows(PARTS[2]) as chunks:
+    with engine.begin() as connection, history.rows("order lines") as chunks:
         cursor = connection.connection.cursor()
         began, lines = time.perf_counter(), 0
         with cursor.copy(f"COPY bare ({COLUMNS}) FROM STDIN (FORMAT csv)") as copy:

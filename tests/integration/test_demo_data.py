@@ -42,7 +42,9 @@ ZONE = ZoneInfo("Asia/Kolkata")
 def made(engines: Engines, keys: Keys) -> Iterator[tuple[Committed, world.World]]:
     with engines.database() as name:
         database = Committed(engines.app.format(name), engines.owner.format(name))
-        yield database, world.make(database.engine, keys, NOW, households=HOUSEHOLDS)
+        history = History(world.until(NOW), HOUSEHOLDS)
+        yield database, world.make(database.engine, keys, history, NOW)
+        history.close()
         database.close()
 
 
@@ -200,5 +202,7 @@ def test_wishes_are_of_kinds_that_the_person_buys(demo: Session) -> None:
 
 
 def test_made_up_people_are_never_added_to_real_ones(made: tuple[Committed, world.World], keys: Keys) -> None:
+    history = History(world.until(NOW), 3)
     with pytest.raises(world.NotEmpty):
-        world.make(made[0].engine, keys, NOW, households=3)
+        world.make(made[0].engine, keys, history, NOW)
+    history.close()

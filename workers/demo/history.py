@@ -8,7 +8,7 @@ products that the catalogue doesn't know. It holds no names, addresses or wishli
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PAISE = 8000
 """What the data's dollar is here."""
 CHUNK = 1 << 20
+ALL = ("products", "orders", "order lines")
 Progress = Callable[[str, int, int], None]
 """Called with what is being loaded, bytes done and bytes in all."""
 
@@ -102,32 +103,31 @@ class History:
         """Return what a person might wish for, by category: products of a price in paise from one to the other."""
         return _grouped(self._duck.execute(_SHELVES, {"cheapest": cheapest, "dearest": dearest}).fetchall())
 
-    def load(self, session: Session, zone: str, progress: Progress) -> Loaded:
-        """Copy products, orders and lines into the database; times of day are those of the shop's `zone`.
+    def load(self, session: Session, zone: str, progress: Progress, parts: Sequence[str] = ALL) -> None:
+        """Copy products, orders and lines, or some of them, into the database that holds none of them yet.
 
-        The customers must be there, by the numbers of their households, and no products yet. Projections follow by
-        `activity.rebuild`.
+        Times of day are those of the shop's `zone`. Orders need their customers, by the numbers of the households;
+        lines need nothing, so that another thread may copy them meanwhile. Projections follow by `activity.rebuild`.
         """
         session.execute(text("SELECT set_config('TimeZone', :zone, true)"), {"zone": zone})
-        counts = [self._copy(session, part, progress) for part in PARTS]
-        advance(session, "products_id_seq", counts[0])
+        for name in parts:
+            with self.rows(name, progress) as chunks:
+                copied = activity.copy_in(session, PARTS[name].model, PARTS[name].columns, chunks)
+            if name == "products":
+                advance(session, "products_id_seq", copied)
         session.execute(text("SELECT set_config('TimeZone', 'UTC', true)"))
-        return Loaded(*counts)
 
     def close(self) -> None:
         self._duck.close()
 
     @contextmanager
-    def rows(self, part: Part, progress: Progress = lambda *_: None) -> Iterator[Iterator[bytes]]:
+    def rows(self, name: str, progress: Progress = lambda *_: None) -> Iterator[Iterator[bytes]]:
         """Give the rows of a part as CSV, in chunks."""
         with TemporaryDirectory(prefix="askfirst-history-") as folder:
             file = Path(folder) / "rows.csv"
-            self._duck.sql(part.query).write_csv(str(file), header=False)
-            yield _told(file, part.model.__tablename__, progress)
-
-    def _copy(self, session: Session, part: Part, progress: Progress) -> int:
-        with self.rows(part, progress) as chunks:
-            return activity.copy_in(session, part.model, part.columns, chunks)
+            # A cursor of its own: threads share the data, not a connection.
+            self._duck.cursor().sql(PARTS[name].query).write_csv(str(file), header=False)
+            yield _told(file, name, progress)
 
 
 def _grouped(rows: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
@@ -225,19 +225,19 @@ _SHELVES = """
      ORDER BY category, id
 """
 
-PARTS: Sequence[Part] = (
-    Part(
+PARTS: Mapping[str, Part] = {
+    "products": Part(
         Product,
         ("id", "external_ref", "name", "department", "category", "brand", "price_paise"),
         "SELECT id, number, name, department, category, brand, price FROM products ORDER BY id",
     ),
-    Part(
+    "orders": Part(
         Order,
         ("customer_id", "id", "external_ref", "placed_at", "total_paise", "store"),
         """SELECT customer, basket, basket, max(placed), sum(paid), 'Shop ' || min(store) FROM lines
             GROUP BY customer, basket ORDER BY customer, basket""",
     ),
-    Part(
+    "order lines": Part(
         OrderLine,
         (
             "customer_id",
@@ -252,4 +252,4 @@ PARTS: Sequence[Part] = (
         """SELECT customer, basket, line, coalesce(id, 1000000000 + product), quantity, paid, discount, placed
              FROM lines LEFT JOIN products ON number = product ORDER BY customer, basket, line""",
     ),
-)
+}

@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from mailer.models import Delivery
 from workers import installation
 from workers.demo import campaign, world
 from workers.demo.campaign import Ready, SignIn
-from workers.demo.history import Progress
+from workers.demo.history import History, Progress
 from workers.demo.killing import Killed, kill_one
 from workers.demo.leavers import Click, Leavers
 from workers.demo.verdict import Verdict, judge
@@ -38,7 +39,7 @@ from workers.up import Supervisor, background
 
 SECONDS = 20.0
 """How long the sending takes; after it what the killed worker held is waited for."""
-SINK_LATENCY = 0.01
+SINK_LATENCY = 0.003
 """What a relay takes for a message, so that a batch lasts long enough to be killed in."""
 KILL_AT = 0.3
 LEAVE_BETWEEN = (0.08, 0.8)
@@ -87,12 +88,13 @@ def tell(
         if not over.is_set():
             listener.say(words)
 
-    with fresh(settings) as own:
-        say("starting database, queue, web application, workers, clock and inbox")
+    with fresh(settings) as own, ThreadPoolExecutor(1) as ahead:
+        say("starting database, queue, web application, workers, clock and inbox; reading the purchase history")
+        history = ahead.submit(History, world.until(datetime.now(UTC), own.shop_zone), households)
         with background(Supervisor(own, say=say, sink_latency=SINK_LATENCY)) as supervisor:
             engine = create_engine_from(supervisor.settings.database_url or "", name="askfirst demo")
             try:
-                yield _play(supervisor, engine, listener, began, households, seconds)
+                yield _play(supervisor, engine, listener, history.result(), began, seconds)
             finally:
                 over.set()
                 engine.dispose()
@@ -132,13 +134,12 @@ def is_running(pid: int) -> bool:
 
 
 def _play(
-    supervisor: Supervisor, engine: Engine, listener: Listener, began: float, households: int | None, seconds: float
+    supervisor: Supervisor, engine: Engine, listener: Listener, history: History, began: float, seconds: float
 ) -> Told:
     settings, now = supervisor.settings, datetime.now(UTC)
     keys = Keys(settings.root_key or b"")
-    world.make(
-        engine, keys, now, zone=settings.shop_zone, households=households, say=listener.say, progress=listener.loading
-    )
+    world.make(engine, keys, history, now, zone=settings.shop_zone, say=listener.say, progress=listener.loading)
+    history.close()
     staff = campaign.hire(settings)
     with Session(engine) as session, session.begin():
         ready = campaign.prepare(session, now.astimezone(ZoneInfo(settings.shop_zone)).date(), seconds)
