@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from collections.abc import Callable
+from functools import cache, cached_property
 from typing import ClassVar
 
 from flask.testing import FlaskClient
 from flask_security import hash_password
 from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from campaigns import audience, operations, rules
@@ -30,7 +32,12 @@ PASSWORD = "correct horse battery staple"
 HOST = "https://mail.example.com"
 
 
-hashes: dict[str, str] = {}
+@cache
+def hashed(password: str) -> str:
+    """One hash serves every operator of a test process: argon2 is slow on purpose."""
+    nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "ASKFIRST_ROOT_KEY": ROOT_KEY.hex()}
+    with create_app(Settings.from_env(nowhere)).app_context():
+        return str(hash_password(password))
 
 
 class Compiled(BytecodeCache):
@@ -65,26 +72,15 @@ class Visitor:
         return self.post("/sign-in", on="/sign-in", email=f"{name}@example.com", password=password, **fields)
 
 
-class Desk:
-    """The application, with a shop that can send and people who work there."""
+class Staff:
+    """Who works in a shop and what they have written; `committed` gives sessions on its database."""
 
-    def __init__(self, committed: Committed) -> None:
+    def __init__(self, committed: Callable[[], Session]) -> None:
         self.committed = committed
         self.keys = Keys(ROOT_KEY)
-        self.app = create_app(
-            Settings.from_env({"DATABASE_URL": committed.url, "ASKFIRST_ROOT_KEY": ROOT_KEY.hex(), "PUBLIC_URL": HOST})
-        )
-        self.app.config["PROPAGATE_EXCEPTIONS"] = True
-        self.app.jinja_env.bytecode_cache = Compiled()
-
-    def close(self) -> None:
-        self.app.extensions["askfirst"].engine.dispose()
 
     def operator(self, name: str, *roles: str) -> str:
-        """Somebody who can sign in. One hash serves all of them: argon2 is slow on purpose."""
-        if PASSWORD not in hashes:
-            with self.app.app_context():
-                hashes[PASSWORD] = hash_password(PASSWORD)
+        """Somebody who can sign in."""
         with self.committed() as session, session.begin():
             duties = session.scalars(select(Role).where(Role.name.in_(roles))).all()
             assert len(duties) == len(roles)
@@ -93,29 +89,13 @@ class Desk:
                 Operator(
                     email=email,
                     name=name.capitalize(),
-                    password=hashes[PASSWORD],
+                    password=hashed(PASSWORD),
                     fs_uniquifier=uniquifier,
                     active=True,
                     roles=list(duties),
                 )
             )
         return name
-
-    def stranger(self) -> Visitor:
-        return Visitor(self.app.test_client())
-
-    def visitor(self, name: str, *roles: str) -> Visitor:
-        """Somebody who works here, signed in."""
-        visitor = self.stranger()
-        self.operator(name, *roles)
-        with visitor.client.session_transaction(base_url=HOST) as session:
-            session |= {
-                "_user_id": f"{name}-{id(self)}",
-                "_fresh": True,
-                SINCE: now().timestamp(),
-                SEEN: now().timestamp(),
-            }
-        return visitor
 
     def id_of(self, name: str) -> int:
         with self.committed() as session:
@@ -198,3 +178,34 @@ class Desk:
     def state(self, campaign_id: int) -> str:
         with self.committed() as session:
             return session.get_one(Campaign, campaign_id).state
+
+
+class Desk(Staff):
+    """The application, with a shop that can send and people who work there."""
+
+    def __init__(self, committed: Committed) -> None:
+        super().__init__(committed)
+        self.app = create_app(
+            Settings.from_env({"DATABASE_URL": committed.url, "ASKFIRST_ROOT_KEY": ROOT_KEY.hex(), "PUBLIC_URL": HOST})
+        )
+        self.app.config["PROPAGATE_EXCEPTIONS"] = True
+        self.app.jinja_env.bytecode_cache = Compiled()
+
+    def close(self) -> None:
+        self.app.extensions["askfirst"].engine.dispose()
+
+    def stranger(self) -> Visitor:
+        return Visitor(self.app.test_client())
+
+    def visitor(self, name: str, *roles: str) -> Visitor:
+        """Somebody who works here, signed in."""
+        visitor = self.stranger()
+        self.operator(name, *roles)
+        with visitor.client.session_transaction(base_url=HOST) as session:
+            session |= {
+                "_user_id": f"{name}-{id(self)}",
+                "_fresh": True,
+                SINCE: now().timestamp(),
+                SEEN: now().timestamp(),
+            }
+        return visitor

@@ -91,6 +91,7 @@ def about(campaign: Campaign) -> dict[str, object]:
         "purpose": session.get(Purpose, campaign.purpose),
         "revision": revision,
         "subject": readable(revision.subject, revision.kind, revision.values) if revision else None,
+        "preheader": readable(revision.preheader, revision.kind, revision.values) if revision else None,
         "sender": session.get(SenderIdentity, campaign.sender_id),
         "author": session.get(Operator, campaign.author_id),
         "approval": approval_of(campaign),
