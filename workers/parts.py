@@ -80,16 +80,34 @@ class Group:
 
 
 def stop_in_order(groups: Sequence[Group], parts: dict[str, Part], seconds: float) -> list[str]:
-    """Stop every group in turn, all within `seconds`; return the names of the parts that had to be forced."""
+    """Stop every group in turn, all within `seconds`; return the names of the parts that had to be forced.
+
+    Once a group has used up the time of all, the ones after it are asked together, except the last: that is the
+    database, which outlives everything that writes to it.
+    """
     until, forced = time.monotonic() + seconds, list[str]()
     for place, group in enumerate(groups):
-        later = sum(following.reserve for following in groups[place + 1 :])
-        budget = min(time.monotonic() + group.seconds, until - later)
-        members = [parts[name] for name in group.names if name in parts]
-        for part in members:
-            if part.pid is not None and part.process is not None:
-                part.process.send_signal(part.ask)
-        for part in members:
-            if part.process is not None and not stop(part.process, None, budget - time.monotonic(), part.insist):
-                forced.append(part.name)
+        later = groups[place + 1 :]
+        own, whole = time.monotonic() + group.seconds, until - sum(following.reserve for following in later)
+        members = _members(group, parts)
+        _ask(members)
+        slow = [part.name for part in members if not _gone(part, min(own, whole))]
+        if slow and whole <= own:
+            _ask([part for following in later[:-1] for part in _members(following, parts)])
+        forced += slow
     return forced
+
+
+def _members(group: Group, parts: dict[str, Part]) -> list[Part]:
+    return [parts[name] for name in group.names if name in parts]
+
+
+def _ask(members: Sequence[Part]) -> None:
+    for part in members:
+        if part.pid is not None and part.process is not None:
+            part.process.send_signal(part.ask)
+
+
+def _gone(part: Part, until: float) -> bool:
+    """Wait for `part` and force it at `until`; True when waiting was enough."""
+    return part.process is None or stop(part.process, None, until - time.monotonic(), part.insist)

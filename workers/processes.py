@@ -83,7 +83,7 @@ def stop(process: subprocess.Popen[bytes], first: signal.Signals | None, seconds
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
     try:
-        process.wait(1)
+        process.wait(0.5)
     except subprocess.TimeoutExpired:
         _kill_family(process)
         process.wait()

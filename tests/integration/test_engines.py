@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -19,6 +20,7 @@ from mailer.db import create_engine_from
 from workers import installation
 from workers.engines import places, postgres, valkey
 from workers.engines.places import EngineProblem
+from workers.parts import Group, Part, stop_in_order
 from workers.processes import spawn, stop
 from workers.startup import check_database
 
@@ -272,6 +274,7 @@ def test_a_command_reaches_the_database_when_nothing_runs(data):
 SLEEPER = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
 PARENT = """
 import signal, sys, time
+from functools import partial
 from pathlib import Path
 from workers.processes import spawn
 spawn([sys.executable, "-c", sys.argv[1], sys.argv[2]], Path(sys.argv[3]))
@@ -308,3 +311,44 @@ def test_where_the_kernel_does_not_watch_the_launcher_does(tmp_path):
     parent.kill()
     parent.wait()
     assert wait_until(lambda: not is_running(child))
+
+
+WITNESS = """
+import signal, sys, time
+def end(number, frame):
+    with open(sys.argv[1], "a") as log:
+        log.write(sys.argv[2] + "\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if "deaf" in sys.argv else end)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def witnesses(folder: Path, *names: str, deaf: str = "") -> dict[str, Part]:
+    """Parts that note in `folder/order` when they are asked to stop; the deaf one never hears."""
+    parts = {}
+    for name in names:
+        log = folder / f"{name}.log"
+        command = [sys.executable, "-c", WITNESS, str(folder / "order"), name, "deaf" if name == deaf else ""]
+        parts[name] = Part(name, partial(spawn, command, log), log)
+        parts[name].begin()
+    assert wait_until(lambda: all("ready" in part.log.read_text() for part in parts.values()), 20)
+    return parts
+
+
+ORDER = [Group(("clock",), 5.0, 0.1), Group(("one", "two"), 5.0, 0.1), Group(("database",), 5.0, 1.0)]
+
+
+def test_parts_stop_in_order(tmp_path):
+    parts = witnesses(tmp_path, "database", "two", "one", "clock")
+    assert stop_in_order(ORDER, parts, 15) == []
+    first, *both, last = (tmp_path / "order").read_text().split()
+    assert (first, set(both), last) == ("clock", {"one", "two"}, "database")
+
+
+def test_a_part_that_does_not_hear_is_ended_and_the_database_still_stops_last_and_by_itself(tmp_path):
+    parts = witnesses(tmp_path, "database", "one", "clock", deaf="one")
+    assert stop_in_order(ORDER, parts, 3) == ["one"]
+    assert (tmp_path / "order").read_text().split() == ["clock", "database"]
+    assert all(part.pid is None for part in parts.values())
