@@ -85,7 +85,7 @@ class Composer:
     def _message(
         self, sheet: Sheet, job: Job, candidate: Candidate, fields: Fields, attempt_id: UUID, now: datetime
     ) -> bytes:
-        rendered = sheet.renderer.render(fields)
+        rendered = sheet.renderer.encode(fields)
         return build(
             sender=sheet.sender,
             recipient=candidate.address or "",

@@ -23,6 +23,7 @@ from uuid import UUID
 
 import idna
 
+from mailer import quoted
 from mailer.errors import InputProblem
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def build(
     sender: Sender,
     recipient: str,
     subject: str,
-    html: str,
-    text: str,
+    html: str | bytes,
+    text: str | bytes,
     date: datetime,
     delivery_id: UUID,
     attempt_id: UUID,
@@ -73,6 +74,7 @@ def build(
 ) -> bytes:
     """The message, text part first, lines ending in CRLF and never over 998 octets; a notice has `marketing=None`.
 
+    Parts given as bytes are in quoted-printable already (`mailer.quoted`).
     Raises BadHeader where a header would not be what it seems (RFC 5322, 2047, 2369, 2919, 5891, 8058).
     The bytes are ASCII unless the recipient's mailbox name is not; that needs SMTPUTF8 on the way (RFC 6531).
     """
@@ -104,13 +106,31 @@ def return_path(delivery_id: UUID, domain: str) -> str:
 
     Lower-case letters and digits only, so that it survives servers which change the case of a mailbox name.
     """
-    return f"b-{base64.b32encode(delivery_id.bytes).decode().rstrip('=').lower()}@{wire_domain(domain)}"
+    return _named("b", delivery_id, domain)
 
 
 def delivery_of(return_path: str) -> UUID | None:
     """The delivery that a return path names, or None where it isn't one of ours."""
-    found = _RETURN_PATH.match(return_path.strip().strip("<>").lower())
-    if not found:
+    return _delivery_in("b", return_path)
+
+
+def optout_address(delivery_id: UUID, domain: str) -> str:
+    """Where a mail of any content means no to what this delivery was about (RFC 2369 3.2, `mailto:`)."""
+    return _named("u", delivery_id, domain)
+
+
+def delivery_to_stop(address: str) -> UUID | None:
+    """The delivery whose purpose a mail to this address stops, or None where it isn't one of ours."""
+    return _delivery_in("u", address)
+
+
+def _named(letter: str, delivery_id: UUID, domain: str) -> str:
+    return f"{letter}-{base64.b32encode(delivery_id.bytes).decode().rstrip('=').lower()}@{wire_domain(domain)}"
+
+
+def _delivery_in(letter: str, address: str) -> UUID | None:
+    found = _OUR_ADDRESS.match(address.strip().strip("<>").lower())
+    if not found or not found.group(0).startswith(letter):
         return None
     try:
         return UUID(bytes=base64.b32decode(found.group(1).upper() + "======"))
@@ -151,7 +171,7 @@ _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\U0010ffff-]+"
 _LOCAL = re.compile(rf"{_ATOM}(\.{_ATOM})*")
 _DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_RETURN_PATH = re.compile(r"b-([a-z2-7]{26})@")
+_OUR_ADDRESS = re.compile(r"[bu]-([a-z2-7]{26})@")
 _PLAIN_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _HTTPS = re.compile(r"""https://(?:(?![<>"@])[\x21-\x7e]){1,900}""")
 _TOKEN = re.compile(r"[a-z0-9_-]{1,40}")
@@ -267,14 +287,16 @@ def _feedback_id(marketing: Marketing, sender: Sender) -> str:
 _BOUNDARY = "=_askfirst"
 
 
-def _part(subtype: str, content: str) -> bytes:
-    body = binascii.b2a_qp(f"{_line_ends(content)}\r\n".encode(), istext=True)
-    return (
+def _part(subtype: str, content: str | bytes) -> bytes:
+    body = content if isinstance(content, bytes) else quoted.whole(content)
+    return _HEADS[subtype] + body
+
+
+_HEADS = {
+    subtype: (
         f"\r\n\r\n--{_BOUNDARY}\r\n"
         f"Content-Type: text/{subtype}; charset=utf-8\r\n"
         "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-    ).encode() + body
-
-
-def _line_ends(content: str) -> str:
-    return content.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    ).encode()
+    for subtype in ("plain", "html")
+}

@@ -29,7 +29,8 @@ from mailer.merge_fields import (
     value_problems,
 )
 from mailer.mjml_html import MjmlProblem, Page, compile_mjml
-from mailer.templating import HTML, TEXT, always_printed, compiled, problems_in, variables_in
+from mailer.quoted import Stencil, whole
+from mailer.templating import HTML, TEXT, always_printed, compiled, constants_in, problems_in, variables_in
 
 MOST_RENDERED = 500_000
 """Characters of one rendered part. Far above any real mail: beyond it something is wrong."""
@@ -84,6 +85,15 @@ class Rendered:
     text: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One person's mail, ready for the wire: both parts in quoted-printable."""
+
+    subject: str
+    html: bytes = field(repr=False)
+    text: bytes = field(repr=False)
+
+
 def compile_source(source: Source) -> Compiled:
     """Compile content and check it as a whole. Raises ContentProblems with everything that is wrong."""
     if source.kind not in CAMPAIGN_VALUES:
@@ -121,21 +131,32 @@ class Renderer:
             self._html = compiled(HTML, content.html, "HTML part", around)
         except ValueError as problem:
             raise ContentProblems([str(problem)]) from None
+        self._stencil = Stencil(constants_in(HTML, content.html))
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
         """One person's mail. Raises RenderFailed where a field is missing or the result makes no sense."""
+        subject, pieces, text = self._pieces(fields)
+        return Rendered(subject, "".join(pieces), text)
+
+    def encode(self, fields: Mapping[str, Any]) -> Encoded:
+        """The same mail, encoded piece by piece: what is the same for everybody was encoded once."""
+        subject, pieces, text = self._pieces(fields)
+        return Encoded(subject, self._stencil.encode(pieces), whole(text))
+
+    def _pieces(self, fields: Mapping[str, Any]) -> tuple[str, list[str], str]:
         try:
             subject = _one_line(self._subject.render(fields))
             preheader = _one_line(self._preheader.render(fields))
-            html = self._html.render(fields, subject=subject, preheader=preheader)
+            around = self._html.new_context({**fields, "subject": subject, "preheader": preheader})
+            pieces = list(self._html.root_render_func(around))
             text = _MANY_LINES.sub("\n\n", self._text.render(fields)).strip() + "\n"
         except (TemplateError, TypeError, ValueError) as error:
             raise RenderFailed(f"This mail can't be rendered: {type(error).__name__}.") from None
         if not subject:
             raise RenderFailed("The subject of this mail came out empty.")
-        if max(len(html), len(text)) > MOST_RENDERED:
+        if max(sum(map(len, pieces)), len(text)) > MOST_RENDERED:
             raise RenderFailed("This mail came out far too long.")
-        return Rendered(subject, html, text)
+        return subject, pieces, text
 
 
 # What an `if` leaves behind when it says no.

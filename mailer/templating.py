@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -29,8 +29,20 @@ _ALLOWED = (
 )  # fmt: skip
 
 
+class _MailEnvironment(ImmutableSandboxedEnvironment):
+    """Fields are plain mappings: a name in one is an item, and never an attribute or a method."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, dict):
+            try:
+                return obj[attribute]
+            except KeyError:
+                return self.undefined(obj=obj, name=attribute)
+        return super().getattr(obj, attribute)
+
+
 def _environment(*, autoescape: bool) -> Environment:
-    environment = ImmutableSandboxedEnvironment(
+    environment = _MailEnvironment(
         autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=False
     )
     environment.filters = {name: environment.filters[name] for name in FILTERS}
@@ -50,6 +62,11 @@ def compiled(environment: Environment, template: str, where: str, fields: Mappin
     if problems:
         raise ValueError(" ".join(problems))
     return environment.from_string(template)
+
+
+def constants_in(environment: Environment, template: str) -> set[str]:
+    """The pieces of a template that are the same for everybody, as they come out of it."""
+    return {node.data for node in _parsed(environment, template).find_all(nodes.TemplateData)}
 
 
 @lru_cache(64)
