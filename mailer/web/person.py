@@ -71,7 +71,7 @@ def whole(session: Session, customer: Customer, about: str | None, now: datetime
 
 def choices_of(session: Session, customer_id: int) -> list[Choice]:
     rows = session.execute(
-        select(Purpose, ConsentState.granted, ConsentEvent.recorded_at)
+        select(Purpose, ConsentState.granted, ConsentEvent.occurred_at)
         .outerjoin(ConsentState, (ConsentState.purpose == Purpose.key) & (ConsentState.customer_id == customer_id))
         .outerjoin(ConsentEvent, (ConsentEvent.customer_id == customer_id) & (ConsentEvent.seq == ConsentState.seq))
         .order_by(Purpose.position)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, and_, select
 from sqlalchemy.orm import Session
 
+from mailer.consent.policy import SHOP_ZONE
 from mailer.models import (
     AudienceExclusion,
     ConsentEvent,
@@ -25,6 +26,7 @@ from mailer.models import (
 )
 from mailer.web.reasons import STATES, reason
 from mailer.web.titles import readable
+from mailer.web.words import full
 
 MOST = 200
 SOURCES = {
@@ -92,9 +94,12 @@ def consent_entry(row: Row[*tuple[Any, ...]]) -> Entry:
     source = SOURCES.get(event.source, event.source.replace("_", " "))
     facts = {"Notice": f"Version {policy}" + (f", {locale}" if locale else "")} if policy else {}
     facts |= {key.replace("_", " ").capitalize(): str(value) for key, value in (evidence or {}).items()}
+    if event.recorded_at - event.occurred_at > timedelta(minutes=1):
+        # It is the writing down that later acts are compared with, so it is told where the two differ.
+        facts["Written down"] = full(event.recorded_at, SHOP_ZONE)
     facts["Record"] = f"Ledger entry {event.id}, number {event.seq} of this person"
     return Entry(
-        at=event.recorded_at,
+        at=event.occurred_at,
         kind="yes" if granted else "no",
         icon="circle-check" if granted else "circle-x",
         title=f"Said {'yes' if granted else 'no'} to {purpose or 'all marketing'}",
