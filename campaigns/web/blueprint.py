@@ -8,12 +8,13 @@ from flask import Blueprint
 from flask_login import current_user
 
 from campaigns.web import readings
-from mailer.web.chrome import answer_problem
+from mailer.web.chrome import answer_crash, answer_problem
 from mailer.web.edge import db
 
 campaigns = Blueprint("campaigns", __name__)
 for code in (400, 403, 404, 405):
     campaigns.register_error_handler(code, answer_problem)
+campaigns.register_error_handler(500, answer_crash)
 
 
 @campaigns.app_context_processor

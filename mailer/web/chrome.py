@@ -86,6 +86,12 @@ def problem_page(code: int) -> tuple[str, int]:
     return render_template("admin/problem.html", fact=fact, advice=advice), code
 
 
+def answer_crash(_error: Exception) -> tuple[str, int]:
+    """A page for what nobody thought of. The transaction it broke is given up first: the page reads, too."""
+    db().rollback()
+    return problem_page(500)
+
+
 def answer_problem(error: HTTPException) -> tuple[str, int] | HTTPException:
     """Error handler of the operators' blueprints."""
     return problem_page(error.code) if error.code in FACTS else error

@@ -9,7 +9,7 @@ from mailer import optout
 from mailer.errors import Unavailable
 from mailer.models import Customer
 from mailer.web import findings, person
-from mailer.web.chrome import answer_problem
+from mailer.web.chrome import answer_crash, answer_problem
 from mailer.web.edge import db, now, see, transaction
 from mailer.web.shop import shop
 from mailer.web.signin import needs, operator_id
@@ -17,6 +17,7 @@ from mailer.web.signin import needs, operator_id
 people = Blueprint("people", __name__, url_prefix="/people")
 people.register_error_handler(403, answer_problem)
 people.register_error_handler(404, answer_problem)
+people.register_error_handler(500, answer_crash)
 
 
 @people.get("/")

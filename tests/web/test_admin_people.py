@@ -169,6 +169,18 @@ def test_nobody_is_not_found(desk, meera):
     assert "There is nothing here" in answer.text
 
 
+def test_what_nobody_thought_of_is_said_plainly(desk, meera):
+    """A broken statement breaks its transaction: the page that says so must not trip over it."""
+    [customer_id] = desk.people(1)
+    with desk.committed.owner.begin() as owner:
+        owner.execute(text("ALTER TABLE customer_limits RENAME TO gone"))
+    desk.app.config["PROPAGATE_EXCEPTIONS"] = False
+    answer = meera.get(f"/people/{customer_id}")
+    assert answer.status_code == 500
+    assert "Something broke on our side" in answer.text
+    assert "Meera" in answer.text
+
+
 def test_hidden_characters_in_what_people_gave_us_are_shown(desk, meera):
     [customer_id] = desk.people(1)
     with desk.committed() as session, session.begin():
