@@ -35,7 +35,9 @@ def parse(written: str) -> ParsedAddress:
     if any(unicodedata.category(char) in ("Cc", "Cf") for char in trimmed):
         raise BadAddress("This address holds a character that can't be seen. Type it again.")
     try:
-        valid = validate_email(trimmed, check_deliverability=False, allow_smtputf8=True, test_environment=True)
+        valid = validate_email(
+            trimmed, check_deliverability=False, allow_smtputf8=True, test_environment=True, strict=True
+        )
     except EmailNotValidError as problem:
         raise BadAddress(f"An address looks like name@example.com. {problem}") from problem
     domain = valid.ascii_domain.lower()
