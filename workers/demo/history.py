@@ -69,9 +69,11 @@ class History:
 
     def __init__(self, until: date, households: int | None = None, folder: Path | None = None) -> None:
         """Read the data so that its last day is `until`; of `households` households only, if a number is given."""
-        import duckdb
-
         folder = folder or installed_at()
+        try:
+            import duckdb
+        except ModuleNotFoundError:
+            raise HistoryMissing("duckdb, which reads the purchase history, is missing: `make setup`.") from None
         self._duck: DuckDBPyConnection = duckdb.connect()
         self._duck.execute(
             _LINES,
