@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -39,10 +38,7 @@ def keep(folder: Path, run: int) -> None:
     finally:
         stop(running[1], signal.SIGTERM, 0.5, signal.SIGKILL)
         postgres.finish(running[0], 0.5)
-        places.remove_sockets(data)
-        if (data / "postgres").is_symlink():
-            shutil.rmtree((data / "postgres").readlink().parent, ignore_errors=True)
-        shutil.rmtree(data, ignore_errors=True)
+        places.remove_data(data)
 
 
 def tell(data: Path, **urls: str) -> None:

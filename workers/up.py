@@ -8,6 +8,7 @@ outlives the supervisor, not even when it is killed (`launch.py`).
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Never
 
 from config.settings import Settings
 from mailer.db import create_engine_from, migrate
@@ -214,7 +216,10 @@ def wait_for_web(listening: socket.socket, part: Part) -> None:
 
 
 def run(supervisor: Supervisor, *, welcome: Callable[[Supervisor], None]) -> None:
-    """Run until Ctrl-C, SIGTERM or a closed terminal; the first of them stops in order, later ones change nothing."""
+    """Run until Ctrl-C, SIGTERM or a closed terminal; the first of them stops in order, later ones change nothing.
+
+    Doesn't return then: the process ends.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _interrupt)
     try:
@@ -225,6 +230,14 @@ def run(supervisor: Supervisor, *, welcome: Callable[[Supervisor], None]) -> Non
             time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:
         supervisor.stop()
+        _leave()
+
+
+def _leave() -> Never:
+    """End at once: taking the interpreter apart costs 0.3 s, more on a busy machine, and frees nothing of use."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -1,6 +1,5 @@
 import os
 import secrets
-import shutil
 import signal
 import stat
 import subprocess
@@ -30,14 +29,7 @@ def data() -> Iterator[Path]:
     """A data folder of the test's own, below one that everybody may enter."""
     folder = Path(os.environ["ASKFIRST_TEST_RUN"]).parent / f"askfirst-data-{secrets.token_hex(4)}"
     yield places.make_data(folder)
-    remove(folder)
-
-
-def remove(folder: Path) -> None:
-    places.remove_sockets(folder)
-    if (folder / "postgres").is_symlink():
-        shutil.rmtree((folder / "postgres").readlink().parent)
-    shutil.rmtree(folder)
+    places.remove_data(folder)
 
 
 @pytest.fixture
@@ -147,7 +139,7 @@ def test_two_installations_run_side_by_side(data):
             assert connection.execute("SELECT n FROM t").fetchone() == (number,)
     for process in running:
         postgres.finish(process, 5)
-    remove(other)
+    places.remove_data(other)
 
 
 def test_the_embedded_database_keeps_what_it_commits(server):
@@ -230,7 +222,9 @@ def test_a_closed_folder_is_not_opened_for_the_database(data):
     postgres.finish(postgres.bring_up(server), 5)
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     assert places.is_root() == (inside / "postgres").is_symlink()
-    remove(inside)
+    place = server.folder
+    places.remove_data(inside)
+    assert not place.exists()
 
 
 def test_programs_that_others_can_not_reach_are_copied_once_to_where_they_can(data):

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -74,10 +73,7 @@ def data() -> Iterator[Path]:
 def folder_of_its_own() -> Iterator[Path]:
     folder = Path(os.environ["ASKFIRST_TEST_RUN"]).parent / f"askfirst-up-{secrets.token_hex(4)}"
     yield folder
-    places.remove_sockets(folder)
-    if (folder / "postgres").is_symlink():
-        shutil.rmtree((folder / "postgres").readlink().parent)
-    shutil.rmtree(folder)
+    places.remove_data(folder)
 
 
 class Running:

@@ -23,7 +23,7 @@ def server(tmp_path_factory):
     migrate(server.database.url(postgres.OWNER), app_role=postgres.APP)
     yield server
     server.stop()
-    places.remove_sockets(data)
+    places.remove_data(data)
 
 
 class Stoppable:

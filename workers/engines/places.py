@@ -87,6 +87,15 @@ def remove_sockets(data: Path) -> None:
         link.unlink()
 
 
+def remove_data(data: Path) -> None:
+    """Remove a stopped installation whole: its folder, its sockets, and what root had to put elsewhere."""
+    remove_sockets(data)
+    database = data / "postgres"
+    if database.is_symlink() and database.readlink().is_relative_to(FOREIGN_GROUND):
+        shutil.rmtree(database.readlink().parent, ignore_errors=True)
+    shutil.rmtree(data, ignore_errors=True)
+
+
 def short_ground() -> Path:
     """Return the first temporary folder that is short enough for a socket below it and that anybody may enter."""
     for ground in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):  # noqa: S108  (mkdtemp makes its own)
