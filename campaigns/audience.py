@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import CTE, ColumnElement, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -20,6 +20,7 @@ from campaigns.rules import Rule, parse
 from campaigns.segments import Span, condition
 from mailer.consent.ledger import first_refusal
 from mailer.consent.policy import Refusal
+from mailer.db import database_time
 from mailer.models import Address, AudienceExclusion, Customer, Delivery, Mandate
 
 CHUNK = 5000
@@ -50,7 +51,7 @@ class Chunk:
 
 def funnel(session: Session, rule: Rule, purpose: str, as_of: datetime | None = None) -> Funnel:
     """Count a rule's people for a purpose, in one statement."""
-    now = datetime.now(UTC)
+    now = database_time(session)
     why = first_refusal(purpose, now).label("why")
     matched = select(why).where(condition(rule, as_of or now)).subquery()
     rows = session.execute(select(matched.c.why, func.count()).group_by(matched.c.why))
@@ -121,7 +122,7 @@ def _take(session: Session, mandate: Mandate, condition: ColumnElement[bool]) ->
             Customer.id,
             own.address_hash,
             own.domain,
-            first_refusal(mandate.purpose, datetime.now(UTC)).label("why"),
+            first_refusal(mandate.purpose, database_time(session)).label("why"),
         )
         .outerjoin(own, own.customer_id == Customer.id)
         .where(condition)

@@ -114,11 +114,22 @@ def _release(session: Session, campaign_id: int, late: timedelta) -> bool:
             session, campaign_id, f"{_LATE_WORDS}: its time had passed by over an hour. Start it by hand, or not."
         )
         return False
+    if _said_lately(session, campaign_id):
+        return False  # counting an audience takes seconds, and a minute ago it had grown too much
     try:
         return operations.start(session, campaign_id, None).started
     except Refused as refused:
         _say_once(session, campaign_id, f"{_HELD_WORDS}: {refused}")
         return False
+
+
+def _said_lately(session: Session, campaign_id: int) -> bool:
+    said = select(CampaignEvent.id).where(
+        CampaignEvent.campaign_id == campaign_id,
+        CampaignEvent.what.startswith(_HELD_WORDS),
+        CampaignEvent.at > func.clock_timestamp() - timedelta(minutes=1),
+    )
+    return session.scalar(said.limit(1)) is not None
 
 
 def _changed(session: Session, campaign_id: int) -> bool:

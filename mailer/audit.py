@@ -106,13 +106,13 @@ _EVENTS = """
      ORDER BY e.customer_id, e.seq"""
 
 _DELIVERIES = """
-    SELECT d.*, m.revision_id AS approved_revision, m.purpose AS approved_purpose, k.address_hash AS key_hash,
+    SELECT d.*, m.revision_id AS approved_revision, m.purpose AS approved_purpose, k.delivery_id AS key_of,
            (SELECT array_agg(a.outcome ORDER BY a.id) FROM delivery_attempts a
              WHERE a.customer_id = d.customer_id AND a.delivery_id = d.id AND a.attempt_id = d.attempt_id) AS outcomes
       FROM (SELECT * FROM deliveries WHERE {range} AND state IN
               ('accepted', 'refused_by_provider', 'in_doubt', 'unconfirmed', 'closed')) d
       LEFT JOIN mandates m ON m.campaign_id = d.campaign_id
-      LEFT JOIN campaign_addresses k ON k.campaign_id = d.campaign_id AND k.delivery_id = d.id"""
+      LEFT JOIN campaign_addresses k ON k.campaign_id = d.campaign_id AND k.address_hash = d.address_hash"""
 
 
 def _chain(customer_id: int, events: Sequence[Row[Any]], heads: Sequence[Row[Any]], findings: Findings) -> None:
@@ -195,7 +195,7 @@ def _delivery_problems(row: Any, events: Sequence[Row[Any]], floors: Sequence[Ro
         yield "the policy had changed materially since that grant"
     if row.revision_id != row.approved_revision or row.purpose != row.approved_purpose:
         yield "its content or purpose is not what was approved"
-    if _bytes(row.key_hash) != _bytes(row.address_hash):
+    if row.key_of != row.id:
         yield "its address is not the one it was handed over to"
     yield from _attempt_problems(row)
 
@@ -227,8 +227,8 @@ def _verify_suppressions(session: Session, findings: Findings) -> None:
 
 def _verify_acts(session: Session, findings: Findings) -> None:
     before, seq = GENESIS, 0
-    rows = session.execute(text("SELECT a.*, a.document::text AS told FROM operator_acts a ORDER BY seq"))
-    for act in rows.yield_per(1000):
+    told = text("SELECT a.*, a.document::text AS told FROM operator_acts a ORDER BY seq")
+    for act in session.execute(told, execution_options={"yield_per": 1000}):
         findings.counts["acts"] += 1
         seq += 1
         fields = [act.seq, act.operator_id, act.act, act.subject, act.told, _micros(act.at)]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import DateTime, Engine, MetaData, create_engine, make_url, text
+from sqlalchemy import DateTime, Engine, MetaData, create_engine, func, make_url, select, text
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 IDLE_IN_TRANSACTION = 15.0
@@ -60,17 +60,36 @@ def create_engine_from(url: str, *, name: str = "askfirst", **options: Any) -> E
         f"-c idle_in_transaction_session_timeout={int(IDLE_IN_TRANSACTION * 1000)}"
         " -c TimeZone=UTC -c jit=off -c random_page_cost=1.1"
     )
-    connect = {"options": settings, "application_name": name[:60]}
+    # A server that went away without a word is noticed within about ten seconds, not after the kernel's two hours.
+    connect = {
+        "options": settings,
+        "application_name": name[:60],
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+    }
     if "connect_args" in options:
         connect |= options.pop("connect_args")
     return create_engine(
-        normalise(url), connect_args=connect, isolation_level="READ COMMITTED", pool_pre_ping=True, **options
+        normalise(url),
+        connect_args=connect,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        hide_parameters=True,  # they hold people's addresses, and errors are logged
+        **options,
     )
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
     """Return a factory of sessions that keep their objects readable after a commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def database_time(session: Session) -> datetime:
+    """Return the database's clock, now. One clock for all processes, whatever theirs say."""
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now
 
 
 def alembic_config(url: str) -> Config:

@@ -33,15 +33,24 @@ log = structlog.get_logger(__name__)
 WINDOW_SECONDS = 0.8
 """W: no first byte later than this after the clock was read, whatever the progress. Less than an opt-out waits."""
 
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while a machine is suspended, where the system has such a clock: the window must not sleep with it."""
+
+
+def clock() -> float:
+    """Return the seconds by which the window is measured."""
+    return time.clock_gettime(CLOCK)
+
+
 _GONE = select.POLLIN | select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 
 class HandoverWindow:
     """Open for W seconds and as long as the database session lives: without it the locks are somebody else's."""
 
-    def __init__(self, session: Session, began: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, session: Session, began: float, now: Callable[[], float] = clock) -> None:
         self._until = began + WINDOW_SECONDS
-        self._clock = clock
+        self._now = now
         connection = session.connection().connection.driver_connection
         self._socket = select.poll()
         # The notice of a lost session arrives as data, before its locks are free: readable already means lost.
@@ -49,7 +58,7 @@ class HandoverWindow:
 
     def open(self) -> bool:
         """Say whether a first byte may still be written."""
-        return self._clock() < self._until and not self._socket.poll(0)
+        return self._now() < self._until and not self._socket.poll(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,7 @@ def hand_over(
     results: list[Result] = []
     try:
         with sessions() as session, session.begin():
-            began = time.monotonic()
+            began = clock()
             obtained = lock_available(session, [c.customer_id for c in attempt.candidates])
             held = [c for c in attempt.candidates if c.customer_id in obtained]
             verdicts = gate.ask(session, attempt.job, held, attempt.id)

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import structlog
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from config.keys import Keys
@@ -26,8 +27,13 @@ from mailer.consent.ledger import fold_stop_requests, lock_customers
 from mailer.errors import AddressMoved, Unavailable
 from mailer.suppression import OPT_OUT, lock_addresses, suppress
 
+log = structlog.get_logger(__name__)
+
 PATIENCE = 1.0
 """Seconds an opt-out waits for locks before it answers from its stop request."""
+
+CLOCK_PATIENCE = 0.05
+"""Seconds the clock waits for one person's locks: it comes again."""
 
 GATES_PASSED = 0.85
 """Seconds after which no gate that ran before the stop request can still start a message: a little more than W."""
@@ -75,11 +81,25 @@ def stop_address(
 ) -> Answer:
     """Stop mail to an address as somebody typed it, known or not. Raises BadAddress for what is no address."""
     hashed = addresses.hash_address(keys, addresses.parse(address).canonical)
+    _require_key(engine, keys)
     return _stop(engine, _Whom(None, hashed), scope, source, evidence)
 
 
-def fold_waiting(engine: Engine, limit: int = 100) -> int:
-    """Fold stop requests that were answered before they could be written down; return how many. For the clock."""
+def _require_key(engine: Engine, keys: Keys) -> None:
+    # Under another root key the hash matches nobody: the page would say "done" and mail would go on.
+    with _reachable(), Session(engine) as session:
+        known = session.scalar(text("SELECT root_key_fingerprint FROM installation"))
+    if known is not None and known != keys.fingerprint():
+        raise Unavailable("The root key is not this database's. Nothing is being sent meanwhile.")
+
+
+def fold_waiting(engine: Engine, limit: int = 100, *, seconds: float = 1.0) -> int:
+    """Fold stop requests that were answered before they could be written down; return how many. For the clock.
+
+    Takes at most about `seconds`, and waits for nobody: the gate reads open requests, so no hurry is worth
+    holding up the clock's other duties. One that can't be folded is logged and holds up none of the others.
+    """
+    until = time.monotonic() + seconds
     folded = 0
     with Session(engine) as session:
         waiting = session.execute(
@@ -89,14 +109,17 @@ def fold_waiting(engine: Engine, limit: int = 100) -> int:
         ).all()
         session.commit()
         for stop in waiting:
+            if time.monotonic() > until:
+                break
             try:
-                _write(session, _Whom(stop.customer_id, stop.address_hash), stop.scope, stop.id, _Patience(PATIENCE))
+                whom = _Whom(stop.customer_id, stop.address_hash)
+                _write(session, whom, stop.scope, stop.id, _Patience(CLOCK_PATIENCE))
                 session.commit()
                 folded += 1
-            except (OperationalError, AddressMoved) as trouble:
+            except (DBAPIError, AddressMoved) as trouble:
                 session.rollback()
                 if not _given_up(trouble):
-                    raise
+                    log.error("stop_not_folded", request=stop.id, why=str(trouble).splitlines()[0])  # noqa: TRY400
     return folded
 
 
@@ -141,31 +164,43 @@ def _write(session: Session, whom: _Whom, scope: str, request_id: int, patience:
     """Take the locks in their order, write ledger and suppression, and fold the request. Does not commit."""
     for _ in range(5):
         patience.limit(session)
-        if whom.address_hash is not None:
-            lock_addresses(session, [whom.address_hash])
-        people = _holders(session, whom)
+        hashes = _addresses(session, whom)
+        if hashes:
+            lock_addresses(session, hashes)
+        people = _holders(session, whom, hashes)
         patience.limit(session)
         lock_customers(session, people)
-        # A later statement: what the locking one saw may be older than its locks.
-        if _holders(session, whom) == people:
+        # Later statements: what the locking ones saw may be older than their locks.
+        if _addresses(session, whom) == hashes and _holders(session, whom, hashes) == people:
             break
         session.rollback()
     else:
         raise AddressMoved("The address kept moving between records.")
-    fold_stop_requests(session, people)
-    if whom.address_hash is not None:
-        suppress(session, whom.address_hash, scope, OPT_OUT)
+    # For everybody here: who came to have the person's new address is not named by the request itself.
+    fold_stop_requests(session, people, of_all=request_id)
+    for address_hash in hashes:
+        suppress(session, address_hash, scope, OPT_OUT)
     session.execute(
         text("UPDATE stop_requests SET folded_at = clock_timestamp() WHERE id = :id AND folded_at IS NULL"),
         {"id": request_id},
     )
 
 
-def _holders(session: Session, whom: _Whom) -> list[int]:
+def _addresses(session: Session, whom: _Whom) -> list[bytes]:
+    """Return the address that was meant and the one that the person has now: it may have changed meanwhile."""
+    now = session.scalar(
+        text("SELECT address_hash FROM addresses WHERE customer_id = CAST(:customer AS bigint)"),
+        {"customer": whom.customer_id},
+    )
+    return sorted({bytes(address_hash) for address_hash in (whom.address_hash, now) if address_hash is not None})
+
+
+def _holders(session: Session, whom: _Whom, hashes: Sequence[bytes]) -> list[int]:
     found = session.execute(
         text("""SELECT id FROM customers WHERE id = CAST(:customer AS bigint)
-                UNION SELECT customer_id FROM addresses WHERE address_hash = CAST(:hash AS bytea) ORDER BY 1"""),
-        {"customer": whom.customer_id, "hash": whom.address_hash},
+                UNION SELECT customer_id FROM addresses WHERE address_hash = ANY(CAST(:hashes AS bytea[]))
+                ORDER BY 1"""),
+        {"customer": whom.customer_id, "hashes": list(hashes)},
     )
     return list(found.scalars())
 

@@ -39,6 +39,21 @@ _SWEEP = text("""
            settled_at = clock_timestamp()
       FROM swept s, mandates m WHERE d.id = s.id AND m.campaign_id = d.campaign_id RETURNING d.id
 """)
+_IS_OVER = text("""
+    SELECT m.state = 'cancelled'
+           AND NOT EXISTS (SELECT 1 FROM open_handovers o WHERE o.campaign_id = m.campaign_id)
+      FROM mandates m WHERE m.campaign_id = :campaign
+""")
+_GIVE_UP = text("""
+    WITH tired AS (
+      SELECT d.id, d.customer_id FROM come_back b
+        JOIN deliveries d ON d.id = b.delivery_id AND d.customer_id = b.customer_id
+       WHERE d.state = 'pending' AND d.reason = 'not_taken' AND d.created_at < clock_timestamp() - interval '4 days'
+       ORDER BY d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED),
+    gone AS (DELETE FROM come_back b USING tired t WHERE b.delivery_id = t.id AND b.customer_id = t.customer_id)
+    UPDATE deliveries d SET state = 'expired', reason = 'gave_up', settled_at = clock_timestamp()
+      FROM tired t WHERE d.customer_id = t.customer_id AND d.id = t.id RETURNING d.id
+""")
 _UNCONFIRMED = text("""
     WITH old AS (
       SELECT id FROM deliveries WHERE campaign_id = :campaign AND state = 'in_doubt'
@@ -67,6 +82,16 @@ def reap(session: Session, limit: int = 500) -> int:
 def sweep(session: Session, campaign_id: int, limit: int = 1000) -> int:
     """End what is pending of a cancelled or ended campaign, `limit` at a time; return how many. The caller commits."""
     return len(session.execute(_SWEEP, {"campaign": campaign_id, "limit": limit}).all())
+
+
+def is_over(session: Session, campaign_id: int) -> bool:
+    """Whether a campaign was cancelled and no hand-over of it is open: nothing can come back to pending."""
+    return bool(session.execute(_IS_OVER, {"campaign": campaign_id}).scalar())
+
+
+def give_up_trying(session: Session, limit: int = 1000) -> int:
+    """End what the provider has not taken for four days (RFC 5321 4.5.4.1); return how many. The caller commits."""
+    return len(session.execute(_GIVE_UP, {"limit": limit}).all())
 
 
 def give_up_waiting(session: Session, campaign_id: int, limit: int = 1000) -> int:

@@ -14,12 +14,17 @@ _RESERVE = text("""
                                    clock_timestamp() - make_interval(secs => :burst))
                           + make_interval(secs => :messages / rate_per_second)
      WHERE campaign_id = :campaign AND rate_per_second > 0
+       AND coalesce(next_slot_at, clock_timestamp()) <= clock_timestamp() + make_interval(secs => :patience)
     RETURNING extract(epoch FROM next_slot_at - clock_timestamp()) - :messages / rate_per_second AS wait
 """)
 
 
-def reserve(session: Session, campaign_id: int, messages: int) -> float:
-    """Reserve room for `messages` and return the seconds to wait before handing them over; 0 without a limit."""
-    values = {"campaign": campaign_id, "messages": float(messages), "burst": BURST_SECONDS}
+def reserve(session: Session, campaign_id: int, messages: int, *, patience: float) -> float | None:
+    """Reserve room for `messages` in a campaign with a rate; return the seconds to wait before handing them over.
+
+    None: the next room is further away than `patience` seconds. Nothing is reserved then; a slow campaign holds
+    no worker.
+    """
+    values = {"campaign": campaign_id, "messages": float(messages), "burst": BURST_SECONDS, "patience": patience}
     row = session.execute(_RESERVE, values).one_or_none()
-    return max(0.0, float(row.wait)) if row is not None else 0.0
+    return max(0.0, float(row.wait)) if row is not None else None

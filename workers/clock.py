@@ -44,11 +44,12 @@ _IN_DOUBT = text("""
 
 def run(settings: Settings) -> None:
     """Tick until SIGTERM or SIGINT."""
-    configure(settings.log_level)
+    keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
+    configure(settings.log_level, key=keys.derive("logs"))
     stop = stop_on_signal()
     engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst clock {os.getpid()}")
     check_database(engine)
-    check_root_key(engine, Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY")))
+    check_root_key(engine, keys)
     clock = Clock(engine, make_broker(required(settings.redis_url, "REDIS_URL")), settings.workers, settings.data)
     while not stop.is_set():
         began = time.monotonic()
@@ -67,12 +68,13 @@ class Clock:
         self._workers = workers
         self._ticks = 0
         self._settled: dict[int, int] = {}
+        self._swept: set[int] = set()
 
     def tick(self) -> None:
         """Do everything that is due, once."""
         duties: list[Callable[[], object]] = [self._tend, self._reap, self._fold, self._sweep, self._wake]
         if self._ticks % 600 == 0:
-            duties += [self._give_up_waiting, self._digest]
+            duties += [self._give_up_waiting, self._give_up_trying, self._digest]
         self._ticks += 1
         for duty in duties:
             try:
@@ -94,8 +96,19 @@ class Clock:
         optout.fold_waiting(self._engine)
 
     def _sweep(self) -> None:
+        # A campaign that ended is swept until nothing of it can come back to pending, and then never looked at again.
         for campaign_id in self._ids(_ENDING):
-            self._all_of(reaper.sweep, campaign_id)
+            if campaign_id not in self._swept:
+                self._all_of(reaper.sweep, campaign_id)
+                with self._sessions() as session:
+                    if reaper.is_over(session, campaign_id):
+                        self._swept.add(campaign_id)
+
+    def _give_up_trying(self) -> None:
+        while True:
+            with self._sessions() as session, session.begin():
+                if reaper.give_up_trying(session) == 0:
+                    return
 
     def _give_up_waiting(self) -> None:
         for campaign_id in self._ids(_IN_DOUBT):

@@ -35,6 +35,7 @@ SLOW_SECONDS = 0.4
 """Half of W. A batch that took longer is halved at once, down to one message."""
 SMOOTH_SECONDS = 0.25
 """Under a rate, a batch is at most what may go in this time."""
+LONGEST_REST_SECONDS = 60.0
 NOTHING_DUE_SECONDS = 2.0
 """How long a campaign in which nothing was due is left alone, unless rows that waited come back."""
 
@@ -47,6 +48,7 @@ class Cursor:
     start: int
     wrapped: bool = False
     rest_until: float = 0.0
+    rest: float = 2.0
 
 
 @dataclass
@@ -71,7 +73,8 @@ class Dispatcher:
                 if job is None:
                     return False
                 if due:
-                    self._send(job, due, until)
+                    if not self._send(job, due, until):
+                        return False
                 elif not expanding:
                     return False
         return not self.stop.is_set()
@@ -87,8 +90,9 @@ class Dispatcher:
                 self.cursors.pop(campaign_id, None)
                 return None, ()
             limit = PICK if job.rate_per_second is None else max(1, min(PICK, int(job.rate_per_second * 2)))
+            # Both ways, always: one row that can't be taken just now must not keep the others waiting.
             back = pick.come_back(session, campaign_id, limit=limit)
-            return job, back or self._onwards(session, campaign_id, limit)
+            return job, [*back, *self._onwards(session, campaign_id, limit)]
 
     def _onwards(self, session: Session, campaign_id: int, limit: int) -> Sequence[Candidate]:
         cursor = self.cursors.get(campaign_id)
@@ -100,36 +104,42 @@ class Dispatcher:
         for _ in range(2):
             found = pick.due(session, campaign_id, after=cursor.after, limit=limit)
             if found:
-                cursor.after = found[-1].customer_id
+                cursor.after, cursor.rest = found[-1].customer_id, NOTHING_DUE_SECONDS
                 return found
             if cursor.wrapped or cursor.after == 0:
                 break
             cursor.after, cursor.wrapped = 0, True
         # Once round and nothing was due: whatever is pending is being worked on, or waits.
         cursor.after, cursor.wrapped = 0, False
-        cursor.rest_until = time.monotonic() + NOTHING_DUE_SECONDS
+        # Each empty round doubles the rest: reading a million rows that wait for the morning is no work.
+        cursor.rest_until = time.monotonic() + cursor.rest
+        cursor.rest = min(2 * cursor.rest, LONGEST_REST_SECONDS)
         return ()
 
-    def _send(self, job: Job, due: Iterable[Candidate], until: float) -> None:
+    def _send(self, job: Job, due: Iterable[Candidate], until: float) -> bool:
+        """Deliver batch by batch; return whether it is worth going on in this slice."""
+        taken = 0
         waiting = deque(due)
         while waiting and not self.stop.is_set() and time.monotonic() < until:
             batch = [waiting.popleft() for _ in range(min(len(waiting), self._size(job)))]
-            if not self._wait_for_slot(job, len(batch)):
-                return
-            self._deliver(job, batch)
+            if not self._wait_for_slot(job, len(batch), until - time.monotonic()):
+                return False
+            taken += self._deliver(job, batch)
+        # Nothing could be taken: others hold these people. The clock wakes us again.
+        return taken > 0 or self.stop.is_set()
 
     def _size(self, job: Job) -> int:
         smooth = BATCH_LIMITS[1] if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
         return max(1, min(int(self.batch), smooth))
 
-    def _wait_for_slot(self, job: Job, messages: int) -> bool:
+    def _wait_for_slot(self, job: Job, messages: int, patience: float) -> bool:
         if job.rate_per_second is None:
             return True
         with self.sessions() as session, session.begin():
-            wait = throttle.reserve(session, job.campaign_id, messages)
-        return not self.stop.wait(wait)
+            wait = throttle.reserve(session, job.campaign_id, messages, patience=patience)
+        return wait is not None and not self.stop.wait(wait)
 
-    def _deliver(self, job: Job, batch: Sequence[Candidate]) -> None:
+    def _deliver(self, job: Job, batch: Sequence[Candidate]) -> int:
         attempt_id = uuid4()
         with self.sessions() as session:
             prepared = self.composer.compose(session, job, batch, attempt_id)
@@ -143,9 +153,10 @@ class Dispatcher:
                 raise
             # T1 met somebody's lock: nothing happened, and the row is picked again.
             log.info("intent_postponed", rows=len(batch))
-            return
+            return 0
         self._adapt(len(batch), time.monotonic() - began)
         log.info("batch", **ended)
+        return sum(ended.values())
 
     def _adapt(self, messages: int, seconds: float) -> None:
         if seconds > SLOW_SECONDS:

@@ -37,11 +37,13 @@ T = TypeVar("T")
 
 def run_worker(settings: Settings, queue: str) -> None:
     """Work on one queue until SIGTERM or SIGINT; the batch at hand is finished first."""
-    configure(settings.log_level)
+    keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
+    configure(settings.log_level, key=keys.derive("logs"))
     stop = stop_on_signal()
     with dispatching(settings, stop) as dispatcher:
         broker = make_broker(required(settings.redis_url, "REDIS_URL"))
         actors.declare(broker, dispatcher.run)
+        broker.emit_after("process_boot")  # starts the time limit's own thread, as the dramatiq command would
         worker = Worker(broker, queues={queue}, worker_threads=1, worker_timeout=500)
         worker.start()
         log.info("worker_started", worker=dispatcher.worker)

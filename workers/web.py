@@ -9,6 +9,8 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from config.keys import Keys
+from config.logging import configure
 from config.settings import Settings
 from workers.launch import PR_SET_PDEATHSIG, load_prctl
 
@@ -62,4 +64,6 @@ def die_with_parent(arbiter: Any, _worker: Any) -> None:
 
 def serve(settings: Settings, bind: str) -> None:
     """Serve until SIGTERM."""
+    if settings.root_key is not None:
+        configure(settings.log_level, key=Keys(settings.root_key).derive("logs"))
     Application(settings, bind).run()

@@ -207,10 +207,13 @@ def record_many(session: Session, acts: Sequence[Act]) -> list[Act]:
 _OPEN_STOPS = text("""
     SELECT r.id AS request_id, c.id AS customer_id, r.scope, r.source, r.document, r.requested_at,
            coalesce(s.granted, false) AS granted, s.withdrawn_at, h.withdrawn_all_at,
+           EXISTS (SELECT 1 FROM consent_events e WHERE e.customer_id = c.id AND e.id > r.event_id_seen
+                     AND (e.action = 'withdraw_all' OR (e.action = 'withdraw' AND e.purpose = r.scope))) AS written,
            EXISTS (SELECT 1 FROM consent_state g WHERE g.customer_id = c.id AND g.granted) AS any_granted
       FROM customers c
       JOIN stop_requests r ON r.folded_at IS NULL AND (r.customer_id = c.id OR r.address_hash =
-                                (SELECT address_hash FROM addresses a WHERE a.customer_id = c.id))
+                                (SELECT address_hash FROM addresses a WHERE a.customer_id = c.id)
+                                OR r.id = :of_all)
       LEFT JOIN consent_state s ON s.customer_id = c.id AND s.purpose = r.scope
       LEFT JOIN consent_heads h ON h.customer_id = c.id
      WHERE c.id = ANY(:ids)
@@ -218,15 +221,16 @@ _OPEN_STOPS = text("""
 """)
 
 
-def fold_stop_requests(session: Session, locked: Sequence[int]) -> set[int]:
+def fold_stop_requests(session: Session, locked: Sequence[int], *, of_all: int | None = None) -> set[int]:
     """Write the open stop requests of people whom this transaction has locked into their ledgers.
 
+    The request `of_all` is about every one of them, whomever it names.
     Returns the ids of the requests met. A request of a person is marked as folded; one of an address stays open
     until `mailer.optout` has seen everybody who has that address.
     """
     if not locked:
         return set()
-    rows = session.execute(_OPEN_STOPS, {"ids": list(locked)}).all()
+    rows = session.execute(_OPEN_STOPS, {"ids": list(locked), "of_all": of_all}).all()
     written: set[tuple[int, str]] = set()
     acts = []
     for row in rows:
@@ -245,13 +249,13 @@ def fold_stop_requests(session: Session, locked: Sequence[int]) -> set[int]:
 
 
 def _already_ended(stop: Row[Any]) -> bool:
-    ends = [stop.withdrawn_all_at, stop.withdrawn_at if stop.scope != ALL else None]
-    known = [at for at in ends if at is not None]
-    # Written since it was asked for: folding it again would wipe out a newer yes.
-    if known and max(known) >= stop.requested_at:
+    # Written since it was asked for, by sequence and never by time: folding it again would wipe out a newer yes.
+    if stop.written:
         return True
     # A second click says nothing new: the ledger keeps one no, however often it is said.
-    return bool(known) and not (stop.any_granted if stop.scope == ALL else stop.granted)
+    if stop.scope == ALL:
+        return stop.withdrawn_all_at is not None and not stop.any_granted
+    return (stop.withdrawn_at or stop.withdrawn_all_at) is not None and not stop.granted
 
 
 def events_of(session: Session, customer_id: int) -> list[Event]:

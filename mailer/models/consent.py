@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    FetchedValue,
     ForeignKey,
     Identity,
     Index,
@@ -189,6 +190,8 @@ class StopRequest(Base):
     __tablename__ = "stop_requests"
     __table_args__ = (
         CheckConstraint("customer_id IS NOT NULL OR address_hash IS NOT NULL", name="of_somebody"),
+        CheckConstraint("scope ~ '^[a-z_]{1,40}$'", name="scope"),
+        CheckConstraint("source ~ '^[a-z_]{1,40}$'", name="source"),
         Index("ix_stop_requests_open_customer", "customer_id", postgresql_where=text("folded_at IS NULL")),
         Index("ix_stop_requests_open_address", "address_hash", postgresql_where=text("folded_at IS NULL")),
     )
@@ -200,6 +203,8 @@ class StopRequest(Base):
     """`all` or a purpose."""
     source: Mapped[str]
     document: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    event_id_seen: Mapped[int] = mapped_column(BigInteger, server_default=FetchedValue())
+    """The newest ledger entry of anybody when it was asked for: a later one that says the same has folded it."""
     requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     folded_at: Mapped[datetime | None]
 

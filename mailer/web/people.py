@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, abort, render_template, request
+from flask_security import current_user
 from werkzeug.wrappers import Response
 
 from mailer import optout
@@ -20,8 +21,13 @@ people.register_error_handler(404, answer_problem)
 people.register_error_handler(500, answer_crash)
 
 
+SEES = ("author", "approver", "helpline", "admin")
+"""Whoever works here in any role. An account without one sees nobody."""
+REVEALS = ("helpline", "admin")
+
+
 @people.get("/")
-@needs()
+@needs(*SEES)
 def search() -> str | Response:
     """By address, order number or reference: exactly, never by a part, so that nobody browses people."""
     asked = request.args.get("q", "").strip()
@@ -32,13 +38,13 @@ def search() -> str | Response:
 
 
 @people.get("/<int:customer_id>")
-@needs()
+@needs(*SEES)
 def show(customer_id: int) -> str:
     return page(customer_id)
 
 
 @people.post("/<int:customer_id>/reveal")
-@needs()
+@needs(*REVEALS)
 def reveal(customer_id: int) -> str | tuple[str, int]:
     """The address in full, once, for a reason that is kept with the name of who asked."""
     why = request.form.get("why", "").strip()
@@ -66,4 +72,5 @@ def page(customer_id: int, **more: object) -> str:
     session = db()
     customer = session.get(Customer, customer_id) or abort(404)
     shown = person.whole(session, customer, request.args.get("about"), now())
-    return render_template("admin/person.html", it=shown, **more)
+    may_reveal = any(current_user.has_role(role) for role in REVEALS)
+    return render_template("admin/person.html", it=shown, may_reveal=may_reveal, **more)

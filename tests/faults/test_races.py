@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
+from config.keys import Keys
 from mailer import optout
 from mailer.consent import ledger
 from mailer.customers import change_address
-from mailer.errors import AddressMoved
+from mailer.errors import AddressMoved, Unavailable
 from mailer.providers.memory import Act, Behaviour, MemoryProvider
+from workers.startup import check_root_key
 
 
 def address_of(sends, person):
@@ -242,3 +244,79 @@ def test_a_new_yes_is_not_wiped_out_by_an_old_stop_of_the_same_address(sends):
     optout.fold_waiting(sends.engine)
     with sends.sessions() as session:
         assert [event.action for event in ledger.events_of(session, person)] == ["grant", "withdraw_all", "grant"]
+
+
+def test_a_stop_by_link_during_a_change_of_address_stops_the_new_one_too(sends):
+    """The address is read again under the locks: who opts out is stopped where they are, not where they were."""
+    me, other = sends.people(2)
+    address = "shared@example.com"
+    with sends.sessions() as session, session.begin():
+        change_address(session, sends.keys, other, address)
+    campaign = sends.campaign([other])
+    with sends.sessions() as moving, ThreadPoolExecutor() as pool:
+        change_address(moving, sends.keys, me, address)
+        leaving = pool.submit(stop, sends, me)
+        wait_for_a_waiter(sends)
+        moving.commit()
+        answer = leaving.result()
+    provider = MemoryProvider()
+    sends.deliver(provider, campaign)
+    assert answer.via == "ledger"
+    assert provider.taken == []
+    assert sends.states(campaign)[other] == ("withheld", "withdrawn")
+
+
+def wait_for_a_waiter(sends):
+    until = time.monotonic() + 10
+    waiting = (
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    while sends.query(waiting)[0].n == 0:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def test_a_clock_that_steps_back_does_not_swallow_a_no(sends):
+    """Order is by sequence: a stop asked for after a yes ends it, whatever the times say."""
+    person = sends.people(1)[0]
+    with sends.sessions() as session, session.begin():
+        ledger.withdraw(session, person, "all", source="helpline")
+        ledger.grant(session, person, session.scalar(text("SELECT id FROM wordings LIMIT 1")), source="signup")
+    sends.run(
+        """INSERT INTO stop_requests (customer_id, scope, source, requested_at)
+           VALUES (:p, 'all', 'one_click', clock_timestamp() - interval '1 hour')""",
+        p=person,
+    )
+    assert optout.fold_waiting(sends.engine) == 1
+    with sends.sessions() as session:
+        assert ledger.events_of(session, person)[-1].action == "withdraw_all"
+
+
+def test_one_stop_that_cannot_be_folded_holds_up_no_other(sends):
+    """The clock logs it and goes on; the gate reads the open request all the same."""
+    broken, person = sends.people(2)
+    sends.run("INSERT INTO stop_requests (customer_id, scope, source) VALUES (:p, 'newsletter', 'import')", p=broken)
+    sends.run("INSERT INTO stop_requests (customer_id, scope, source) VALUES (:p, 'all', 'import')", p=person)
+    assert optout.fold_waiting(sends.engine) == 1
+    with sends.sessions() as session:
+        assert ledger.events_of(session, person)[-1].action == "withdraw_all"
+
+
+def test_under_another_root_key_a_typed_stop_never_says_done(sends):
+    """The hash would match nobody: the answer is 503, said plainly, and not a promise."""
+    person = sends.people(1)[0]
+    check_root_key(sends.engine, sends.keys)
+    with pytest.raises(Unavailable, match="root key"):
+        optout.stop_address(sends.engine, Keys(b"w" * 32), address=address_of(sends, person), source="typed_address")
+
+
+def test_a_changed_sender_stops_what_goes_out_under_it(sends):
+    """S3: it is not what somebody else approved any more."""
+    person = sends.people(1)[0]
+    sends.campaign([person])
+    attempt = sends.intend()
+    sends.run("UPDATE senders SET from_address = 'else@mail.example.com'")
+    provider = MemoryProvider()
+    sends.hand_over(provider, attempt)
+    assert provider.taken == []
+    assert sends.query("SELECT state FROM campaigns")[0].state == "paused"

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from mailer import optout, reaper
+from mailer import optout, reaper, throttle
 from mailer.consent import ledger
 from mailer.customers import change_address, learn_birth_date
 from mailer.models import CustomerLimit, PolicyChange, PolicyVersion
@@ -348,3 +348,26 @@ def test_a_message_without_a_gate_of_its_own_is_not_sent(sends):
     sends.deliver(provider)
     assert provider.taken == []
     assert sends.states()[person] == ("withheld", "no_gate_for_this_message")
+
+
+def test_what_the_provider_puts_off_for_days_is_given_up(sends):
+    """RFC 5321 4.5.4.1: four to five days; a campaign must come to an end."""
+    person = sends.people(1)[0]
+    sends.campaign([person])
+    sends.deliver(MemoryProvider(usually=Act(Behaviour.NOT_TAKEN)))
+    with sends.sessions() as session, session.begin():
+        assert reaper.give_up_trying(session) == 0
+    sends.run("UPDATE deliveries SET created_at = created_at - interval '5 days'")
+    with sends.sessions() as session, session.begin():
+        assert reaper.give_up_trying(session) == 1
+    assert sends.states()[person] == ("expired", "gave_up")
+    assert sends.query("SELECT * FROM come_back") == []
+
+
+def test_a_rate_reserves_room_and_refuses_what_is_too_far_away(sends):
+    sends.campaign(sends.people(1), rate_per_second=10)
+    with sends.sessions() as session, session.begin():
+        assert throttle.reserve(session, sends.campaign_id, 5, patience=1) == 0
+        assert 0 < throttle.reserve(session, sends.campaign_id, 20, patience=1) <= 0.5
+        assert 1 < throttle.reserve(session, sends.campaign_id, 10, patience=5) <= 2.5
+        assert throttle.reserve(session, sends.campaign_id, 10, patience=1) is None

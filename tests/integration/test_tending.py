@@ -77,7 +77,7 @@ def test_a_campaign_whose_sender_was_changed_is_paused(session):
     changed, same = campaigns_ready.started(session), campaigns_ready.started(session)
     session.get(SenderIdentity, changed.sender_id).postal_address = "Elsewhere"
     session.flush()
-    assert list(tend(session).paused) == [changed.id]
+    tend(session)
     assert states(session, changed) == ("paused", "paused")
     assert states(session, same)[0] in ("sending", "sent")
 

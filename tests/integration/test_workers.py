@@ -174,3 +174,17 @@ def test_a_message_that_cannot_be_made_fails_alone(sends, place, started):
         dispatcher.run(started)
     states = sorted(state for state, _ in sends.states(started).values())
     assert states == ["accepted", "accepted", "render_failed"]
+
+
+def test_one_person_whom_nobody_can_take_now_keeps_nobody_else_waiting(sends, place, started):
+    """Their hand-over is open in another campaign; the others get theirs in the same slice."""
+    with dispatching(place, threading.Event()) as dispatcher:
+        dispatcher._expand(started)
+        sends.run("""
+            INSERT INTO come_back (delivery_id, customer_id, campaign_id, not_before)
+              SELECT id, customer_id, campaign_id, clock_timestamp() FROM deliveries ORDER BY customer_id LIMIT 1""")
+        sends.run("""
+            INSERT INTO open_handovers (customer_id, delivery_id, attempt_id, campaign_id, deadline, worker)
+              SELECT customer_id, gen_random_uuid(), gen_random_uuid(), 0, 'infinity', 'x' FROM come_back""")
+        dispatcher.run(started)
+    assert sorted(state for state, _ in sends.states(started).values()) == ["accepted", "accepted", "pending"]

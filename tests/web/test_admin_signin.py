@@ -274,7 +274,7 @@ ALLOWED = {
     "/campaigns/1/resumption": {"author", "approver"},
     "/campaigns/1/cancellation": {"author", "approver"},
     "/campaigns/1/test": {"author", "approver"},
-    "/people/1/reveal": {"author", "approver", "helpline", "admin"},
+    "/people/1/reveal": {"helpline", "admin"},
     "/people/1/stop": {"author", "approver", "helpline", "admin"},
 }
 

@@ -153,6 +153,12 @@ BEGIN
   END LOOP;
 END $$;
 
+-- What the ledger had come to when a stop was asked for. Order is by sequence, never by time: clocks step back.
+CREATE FUNCTION last_consent_event_id() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM consent_events_id_seq
+$$;
+ALTER TABLE stop_requests ALTER COLUMN event_id_seen SET DEFAULT last_consent_event_id();
+
 -- A no is never taken away by removing its row: it is folded or lifted, and both leave a trace.
 CREATE TRIGGER suppressions_no_delete BEFORE DELETE ON suppressions FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER suppressions_no_truncate BEFORE TRUNCATE ON suppressions FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -225,6 +231,16 @@ END $$;
 CREATE TRIGGER mandates_before
   BEFORE INSERT OR UPDATE OF campaign_id, state, purpose, message_class, revision_id, sender_id, approved_hash
   ON mandates FOR EACH ROW EXECUTE FUNCTION mandates_before();
+
+-- A sender that is changed is not the sender that was approved: what goes out under it stops at once.
+CREATE FUNCTION senders_after() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE mandates SET state = 'paused', state_reason = 'the sender was changed'
+   WHERE sender_id = NEW.id AND state = 'sending';
+  RETURN NULL;
+END $$;
+CREATE TRIGGER senders_after AFTER UPDATE ON senders FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+  EXECUTE FUNCTION senders_after();
 
 -- The gate obeys the mandate, people read the campaign: both say the same, whoever changed the mandate.
 CREATE FUNCTION mandates_after() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -372,6 +372,7 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("document", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("event_id_seen", sa.BigInteger(), nullable=False),
         sa.Column(
             "requested_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
@@ -379,6 +380,8 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "customer_id IS NOT NULL OR address_hash IS NOT NULL", name=op.f("ck_stop_requests_of_somebody")
         ),
+        sa.CheckConstraint("scope ~ '^[a-z_]{1,40}$'", name=op.f("ck_stop_requests_scope")),
+        sa.CheckConstraint("source ~ '^[a-z_]{1,40}$'", name=op.f("ck_stop_requests_source")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stop_requests")),
     )
     op.create_index(
