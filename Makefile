@@ -1,4 +1,4 @@
-# help | setup | up | demo | check | test | bench: this is the whole interface.
+# help | setup | up | demo | check | test | bench | model: this is the whole interface.
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export XDG_RUNTIME_DIR ?= /tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo check test bench lint types contracts templates unit browser
+.PHONY: help setup up demo check test bench model lint types contracts templates unit browser
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*  ## /  make \1\t/' | expand -t 16
@@ -34,6 +34,9 @@ test: $(READY) browser  ## everything: check, then integration, web, faults and 
 
 bench: $(READY)  ## measure: ARGS="NAME --n N"; prints one JSON line a result
 	@$(BIN)/python -P -m workers.cli bench $(ARGS)
+
+model: $(READY)  ## explore the send protocol further than the tests do; ARGS=20 takes 20 s for each case
+	@$(BIN)/python -m tests.model.runs $(ARGS)
 
 lint:
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .

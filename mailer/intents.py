@@ -12,11 +12,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from mailer.models.deliveries import HANDED_OVER
 from mailer.pick import Candidate, Job, ids
 
 DEADLINE_SECONDS = 13.0
 """W + D and what lies between T1 and T2: after this the reaper looks, and a held lock still means alive."""
+
+STILL_OPEN = ("pending", "handing_over")
+"""States of a holder of an address key who may yet give it back. In any other the key says that an attempt of his may
+have been taken, whatever became of a later one: an attempt that surely was not has deleted its own."""
 
 _STILL_PENDING = text("""
     SELECT d.id FROM deliveries d JOIN mandates m ON m.campaign_id = d.campaign_id, installation i
@@ -126,6 +129,6 @@ def _take_addresses(
         holder = holders.get(candidate.address_hash) if candidate.address_hash is not None else None
         if candidate.address_hash is None or (holder is not None and holder.delivery_id == candidate.delivery_id):
             mine.append(candidate)
-        elif holder is not None and holder.state in HANDED_OVER:
+        elif holder is not None and holder.state not in STILL_OPEN:
             duplicates.append(candidate.delivery_id)
     return mine, duplicates
