@@ -21,6 +21,7 @@ from mailer.web.public.routes import public
 from mailer.web.security import guard
 from mailer.web.shop import EXTENSION, Shop
 from mailer.web.unavailable import say_when_unavailable
+from mailer.web.webhooks import webhooks
 from workers.trial import make_test_sender
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -34,10 +35,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     shop = parts(settings)
     app = Flask("askfirst", template_folder=TEMPLATES / "pages", static_folder=TEMPLATES / "static")
     app.extensions[EXTENSION] = shop
-    guard(app, settings)
+    guard(app, settings).exempt(webhooks)
     open_desk(app, shop)
     say_when_unavailable(app)
-    for blueprint in (public, health, campaigns):
+    for blueprint in (public, health, campaigns, webhooks):
         app.register_blueprint(blueprint)
     show_inbox(app, settings)
     if settings.smtp_url is not None:

@@ -70,6 +70,11 @@ def _smtp(url: str) -> str:
     return url
 
 
+def _words(given: object) -> object:
+    """Several values in one variable, with commas between."""
+    return tuple(filter(None, (one.strip() for one in given.split(",")))) if isinstance(given, str) else given
+
+
 def _public(url: str) -> str:
     parts = _split(url, {"https"})
     if not parts.hostname or parts.username or parts.query or parts.fragment:
@@ -124,6 +129,9 @@ class Settings(BaseModel):
     smtp_url: Annotated[str, AfterValidator(_smtp)] | None = Field(None, alias="SMTP_URL", repr=False)
     sendgrid_api_key: str | None = Field(None, alias="SENDGRID_API_KEY", repr=False)
     sendgrid_host: str = Field("https://api.sendgrid.com", alias="SENDGRID_HOST", pattern=r"^https?://")
+    sendgrid_webhook_keys: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        (), alias="SENDGRID_WEBHOOK_KEYS"
+    )
     public_url: Annotated[str, AfterValidator(_public)] = Field("https://localhost", alias="PUBLIC_URL")
     root_key: Annotated[bytes, BeforeValidator(_root_key)] | None = Field(None, alias="ASKFIRST_ROOT_KEY", repr=False)
     data: Path = Field(Path("var/askfirst"), alias="ASKFIRST_DATA")
@@ -153,11 +161,13 @@ class Settings(BaseModel):
     def environ(self) -> dict[str, str]:
         """Return the variables that give these settings again: how a process hands them to its children."""
         given = {str(field.alias): getattr(self, name) for name, field in type(self).model_fields.items()}
-        return {
-            name: value.hex() if isinstance(value, bytes) else str(value)
-            for name, value in given.items()
-            if value is not None
-        }
+        return {name: _written(value) for name, value in given.items() if value is not None}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _sentences(error: ValidationError) -> list[str]:

@@ -17,6 +17,9 @@ from mailer.models import Suppression
 OPT_OUT = "opt_out"
 COMPLAINT = "complaint"
 HARD_BOUNCE = "hard_bounce"
+SOFT_BOUNCES = "soft_bounces"
+STRENGTH = (SOFT_BOUNCES, HARD_BOUNCE, OPT_OUT, COMPLAINT)
+"""Of two reasons the later in this row is kept, whichever came first."""
 
 
 def lock_addresses(session: Session, hashes: Iterable[bytes]) -> None:
@@ -27,14 +30,19 @@ def lock_addresses(session: Session, hashes: Iterable[bytes]) -> None:
 def suppress(session: Session, address_hash: bytes, scope: str, reason: str) -> None:
     """Stop an address for a purpose or for `all`. The address and everybody who has it must be locked.
 
-    Saying it again changes nothing; one that had been lifted is in force again.
+    Saying it again changes nothing; a stronger reason takes the place of a weaker one, and one that had been lifted
+    is in force again.
     """
     session.execute(
         text("""INSERT INTO suppressions (address_hash, scope, reason) VALUES (:hash, :scope, :reason)
                 ON CONFLICT (address_hash, scope, key_id) DO UPDATE
-                   SET lifted_at = NULL, reason = excluded.reason, created_at = clock_timestamp()
-                 WHERE suppressions.lifted_at IS NOT NULL"""),
-        {"hash": address_hash, "scope": scope, "reason": reason},
+                   SET lifted_at = NULL, reason = excluded.reason,
+                       created_at = CASE WHEN suppressions.lifted_at IS NULL THEN suppressions.created_at
+                                         ELSE clock_timestamp() END
+                 WHERE suppressions.lifted_at IS NOT NULL
+                    OR array_position(CAST(:strength AS text[]), excluded.reason)
+                       > array_position(CAST(:strength AS text[]), suppressions.reason)"""),
+        {"hash": address_hash, "scope": scope, "reason": reason, "strength": list(STRENGTH)},
     )
 
 

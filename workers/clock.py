@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,9 @@ from config.keys import Keys
 from config.logging import configure
 from config.settings import Settings
 from mailer import digest, optout, reaper
+from mailer.consent.links import Links
 from mailer.db import create_engine_from, session_factory
+from mailer.feedback.applying import BATCH, Applier
 from workers import actors
 from workers.broker import make_broker, waiting
 from workers.runtime import required, stop_on_signal
@@ -50,7 +53,9 @@ def run(settings: Settings) -> None:
     engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst clock {os.getpid()}")
     check_database(engine)
     check_root_key(engine, keys)
-    clock = Clock(engine, make_broker(required(settings.redis_url, "REDIS_URL")), settings.workers, settings.data)
+    broker = make_broker(required(settings.redis_url, "REDIS_URL"))
+    applier = Applier(engine, keys, Links(keys, settings.public_url))
+    clock = Clock(engine, broker, settings.workers, settings.data, applier=applier)
     while not stop.is_set():
         began = time.monotonic()
         clock.tick()
@@ -60,7 +65,9 @@ def run(settings: Settings) -> None:
 class Clock:
     """The duties, one tick at a time."""
 
-    def __init__(self, engine: Engine, broker: RedisBroker, workers: int, data: Path) -> None:
+    def __init__(
+        self, engine: Engine, broker: RedisBroker, workers: int, data: Path, *, applier: Applier | None = None
+    ) -> None:
         self._engine = engine
         self._data = data
         self._sessions = session_factory(engine)
@@ -69,10 +76,14 @@ class Clock:
         self._ticks = 0
         self._settled: dict[int, int] = {}
         self._swept: set[int] = set()
+        self._applier = applier
+        self._applying: threading.Thread | None = None
 
     def tick(self) -> None:
         """Do everything that is due, once."""
         duties: list[Callable[[], object]] = [self._tend, self._reap, self._fold, self._sweep, self._wake]
+        if self._applier is not None:
+            duties.append(self._apply)
         if self._ticks % 600 == 0:
             duties += [self._give_up_waiting, self._give_up_trying, self._digest]
         self._ticks += 1
@@ -122,6 +133,23 @@ class Clock:
             # Outside the database, so that whoever can change that one can't change this one unseen.
             with (self._data / "digests.jsonl").open("a", encoding="utf-8") as exported:
                 exported.write(line + "\n")
+
+    def _apply(self) -> None:
+        # In a thread of its own: an opt-out among the events may wait a second for its locks.
+        if self._applying is None or not self._applying.is_alive():
+            self._applying = threading.Thread(target=self.apply_feedback, daemon=True, name="feedback")
+            self._applying.start()
+
+    def apply_feedback(self) -> None:
+        """Apply what providers and mail servers told us, until nothing is waiting."""
+        if self._applier is None:
+            return
+        try:
+            while self._applier.apply_waiting() == BATCH:
+                pass
+            self._applier.judge_softs()
+        except Exception:
+            log.exception("duty_failed", duty="apply_feedback")
 
     def _wake(self) -> None:
         # Bounded: a queue that nobody drains must not grow while the workers are away.

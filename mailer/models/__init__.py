@@ -36,6 +36,7 @@ from mailer.models.deliveries import (
     DeliveryAttempt,
     OpenHandover,
 )
+from mailer.models.feedback import Alert, KeptMail, ProviderEvent, SoftBounce
 from mailer.models.mandates import Installation, Mandate, Revision, SenderIdentity
 from mailer.models.operators import Operator, OperatorAct, Role
 from mailer.models.people import Address, Customer, CustomerLimit
@@ -43,6 +44,7 @@ from mailer.models.rates import RateCount
 
 __all__ = [
     "Address",
+    "Alert",
     "AudienceExclusion",
     "CampaignAddress",
     "ComeBack",
@@ -56,6 +58,7 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "Installation",
+    "KeptMail",
     "LedgerDigest",
     "Mandate",
     "OpenHandover",
@@ -66,12 +69,14 @@ __all__ = [
     "PolicyChange",
     "PolicyVersion",
     "Product",
+    "ProviderEvent",
     "PurchaseFacet",
     "Purpose",
     "RateCount",
     "Revision",
     "Role",
     "SenderIdentity",
+    "SoftBounce",
     "StopRequest",
     "Suppression",
     "SuppressionEvent",

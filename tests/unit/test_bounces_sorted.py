@@ -1,0 +1,334 @@
+"""Mail that comes back, told apart: real samples, hand-made ones, broken ones. Checks 24, 44, 45, 47, 48 and 57."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailer.bounces.causes import CAUSES, Act, cause_of
+from mailer.bounces.complaints import TYPES, Meaning
+from mailer.bounces.sorting import Kind, Sorted, sort
+from mailer.message import delivery_of, delivery_to_stop, optout_address, return_path
+from tests.unit import bounce_labels
+
+DELIVERY = UUID("6f1c2f6e-0f3a-4a51-9c7e-2b1d8a4f5c3d")
+VERP = return_path(DELIVERY, "mail.example.com")
+BOUNDARY = "b0"
+
+
+def report(blocks: str, words: str = "It failed.", kind: str = "delivery-status") -> bytes:
+    return (
+        f"From: MAILER-DAEMON@mx.example.com\nTo: <{VERP}>\nSubject: Undelivered Mail\n"
+        f'Content-Type: multipart/report; report-type={kind}; boundary="{BOUNDARY}"\n\n'
+        f"--{BOUNDARY}\nContent-Type: text/plain\n\n{words}\n"
+        f"--{BOUNDARY}\nContent-Type: message/{kind}\n\n{blocks}\n--{BOUNDARY}--\n"
+    ).encode()
+
+
+def block(action: str, status: str, said: str = "", who: str = "asha@example.com") -> str:
+    return f"Final-Recipient: rfc822; {who}\nAction: {action}\nStatus: {status}\nDiagnostic-Code: smtp; {said}\n"
+
+
+def suppresses(mail: Sorted) -> bool:
+    failed = [finding for finding in mail.findings if finding.action == "failed"]
+    return mail.kind is Kind.BOUNCE and any(finding.cause.act is Act.SUPPRESS for finding in failed)
+
+
+def letter(headers: str = "", body: str = "Hello", subject: str = "Hi", to: str = "care@example.com") -> bytes:
+    return f"From: Asha <asha@example.com>\nTo: {to}\nSubject: {subject}\n{headers}\n{body}\n".encode()
+
+
+@pytest.mark.parametrize("aside", [False, True], ids=["seen", "set aside"])
+def test_real_bounces_suppress_those_who_are_gone_and_hardly_anybody_else(aside):
+    """Check 45 and finding C: at most 3 % of the soft ones suppressed, at least 90 % of the hard ones found."""
+    told = Counter((label, suppresses(sort(raw))) for _, label, raw in bounce_labels.samples(aside=aside))
+    spared = ("soft", "unclear", "robot", "letter", "complaint")
+    wrongly, soft = sum(told[label, True] for label in spared), sum(told[label, False] for label in spared)
+    assert wrongly <= 0.03 * (wrongly + soft)
+    assert told["hard", True] >= 0.9 * (told["hard", True] + told["hard", False])
+
+
+def test_every_real_robot_and_complaint_is_called_what_it_is():
+    """Checks 24 and 47: no vacation notice is counted, and a complaint is never taken for a bounce."""
+    wanted = {"robot": Kind.AUTOMATIC, "letter": Kind.LETTER, "complaint": Kind.COMPLAINT}
+    for aside in (False, True):
+        for name, label, raw in bounce_labels.samples(aside=aside):
+            if label in wanted:
+                assert sort(raw).kind is wanted[label], name
+
+
+def test_every_row_of_the_table_names_its_source():
+    assert len({row.name for row in CAUSES}) == len(CAUSES)
+    for row in CAUSES:
+        assert re.search(r"RFC \d+|Gmail|SendGrid|not guessed", row.source), row.name
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "act"),
+    [
+        # Gmail
+        ("550-5.1.1 The email account that you tried to reach does not exist.", "5.1.1", Act.SUPPRESS),
+        ("550-5.2.1 The email account that you tried to reach is disabled.", "5.2.1", Act.SUPPRESS),
+        ("452-4.2.2 The email account that you tried to reach is over quota.", "4.2.2", Act.COUNT),
+        ("550 5.2.1 The user you are trying to contact is receiving mail too quickly.", "5.2.1", Act.COUNT),
+        ("550-5.7.25 The IP address sending this message does not have a PTR record", "5.7.25", Act.ALERT),
+        ("550-5.7.26 Your email has been blocked because the sender is unauthenticated.", "5.7.26", Act.ALERT),
+        ("550-5.7.27 SPF did not pass", "5.7.27", Act.ALERT),
+        ("421-4.7.28 Gmail has detected an unusual rate of unsolicited mail", "4.7.28", Act.ALERT),
+        ("550-5.7.29 This mail was not sent over a TLS connection", "5.7.29", Act.ALERT),
+        ("550-5.7.1 likely unsolicited mail. To reduce the amount of spam", "5.7.1", Act.ALERT),
+        ("552-5.2.3 Your message exceeded Google's message size limits.", "5.2.3", Act.ALERT),
+        ("550 5.4.5 Daily user sending quota exceeded.", "5.4.5", Act.ALERT),
+        # Outlook
+        (
+            "550 5.7.515 Access denied, sending domain example.com does not meet the required level",
+            "5.7.515",
+            Act.ALERT,
+        ),
+        (
+            "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
+            "5.1.10",
+            Act.SUPPRESS,
+        ),
+        ("451 4.7.650 The mail server has been temporarily rate limited due to IP reputation", "4.7.650", Act.ALERT),
+        ("550 5.4.1 Recipient address rejected: Access denied.", "5.4.1", Act.COUNT),
+        ("554 5.4.14 Hop count exceeded - possible mail loop", "5.4.14", Act.COUNT),
+        # Yahoo, Apple and others
+        ("554 30 Sorry, your message to a@b.example cannot be delivered. This mailbox is disabled", "", Act.SUPPRESS),
+        ("421 4.7.0 [TSS04] Messages temporarily deferred due to user complaints", "4.7.0", Act.ALERT),
+        ("550 5.7.1 <a@b.example>: Recipient address rejected: User unknown", "5.7.1", Act.SUPPRESS),
+        ("450 4.1.1 <a@b.example>: Recipient address rejected: unverified address", "4.1.1", Act.COUNT),
+        ("450 4.2.0 Greylisted, try again later", "4.2.0", Act.COUNT),
+        ("550 5.1.1 mailbox full", "5.1.1", Act.COUNT),
+        ("550 5.1.8 Sender address rejected: Domain not found", "5.1.8", Act.ALERT),
+        ("554 5.7.1 Service unavailable; Client host blocked using zen.spamhaus.org", "5.7.1", Act.ALERT),
+        ("550 user account temporarily disabled", "", Act.COUNT),
+        ("5.5.0 something that nobody has ever said", "5.5.0", Act.ALERT),
+        ("no words that anybody knows", "", Act.COUNT),
+        ("", "5.3.4", Act.ALERT),
+        ("", "5.2.2", Act.COUNT),
+        ("", "5.1.3", Act.SUPPRESS),
+        ("", "5.1.6", Act.SUPPRESS),
+        ("", "5.0.0", Act.COUNT),
+    ],
+)
+def test_what_providers_say_today_is_read_as_they_mean_it(said, status, act):
+    """Checks 45 and 57: only an address that is gone suppresses; what is held against the sender alerts."""
+    assert cause_of(said, status).act is act
+
+
+@pytest.mark.parametrize("action", ["delayed", "delivered", "relayed", "expanded"])
+def test_only_a_failure_can_suppress(action):
+    """Check 44: each action of RFC 3464 2.3.3, even beside words of doom."""
+    mail = sort(report("Reporting-MTA: dns; mx\n\n" + block(action, "5.1.1", "550 5.1.1 User unknown")))
+    assert (mail.kind, [finding.action for finding in mail.findings]) == (Kind.BOUNCE, [action])
+    assert not suppresses(mail)
+
+
+def test_every_recipient_block_of_every_report_is_read():
+    """Check 44."""
+    blocks = f"Reporting-MTA: dns; mx\n\n{block('failed', '5.1.1')}\n{block('delayed', '4.4.1', who='b@example.com')}"
+    found = sort(report(blocks)).findings
+    assert [(one.action, one.status, one.recipients) for one in found] == [
+        ("failed", "5.1.1", ("asha@example.com",)),
+        ("delayed", "4.4.1", ("b@example.com",)),
+    ]
+
+
+def test_a_report_that_hides_the_address_still_names_the_delivery():
+    """Check 38."""
+    mail = sort(report("Reporting-MTA: dns; mx\n\nAction: failed\nStatus: 5.1.1\n"))
+    assert suppresses(mail)
+    assert mail.names.bounced == (DELIVERY,)
+
+
+def test_the_envelope_tells_whom_a_bounce_is_about_when_headers_do_not():
+    """Check 38: any mail server knows to whom it delivers."""
+    raw = report(block("failed", "5.1.1")).replace(VERP.encode(), b"somebody@example.com")
+    assert sort(raw).names.bounced == ()
+    assert sort(raw, VERP.upper()).names.bounced == (DELIVERY,)
+
+
+def test_addresses_to_bounce_and_to_opt_out_are_never_taken_for_each_other():
+    stop = optout_address(DELIVERY, "mail.example.com")
+    assert (delivery_of(VERP), delivery_to_stop(VERP)) == (DELIVERY, None)
+    assert (delivery_of(stop), delivery_to_stop(stop)) == (None, DELIVERY)
+
+
+# -- complaints ----------------------------------------------------------------------------------------------
+
+
+def complaint(kind: str, who: str = "redacted@example.com", mail_from: str = VERP) -> bytes:
+    fields = f"Feedback-Type: {kind}\nVersion: 1\nOriginal-Rcpt-To: {who}\nOriginal-Mail-From: {mail_from}\n"
+    return report(fields, kind="feedback-report")
+
+
+@pytest.mark.parametrize("kind", [*TYPES, "ABUSE", "brand-new"])
+def test_every_type_of_complaint_report_means_what_its_rfc_says(kind):
+    """Check 47: RFC 5965 3.1, RFC 6591, RFC 6430."""
+    mail = sort(complaint(kind))
+    wanted = TYPES.get(kind.lower(), Meaning.UNCLEAR)
+    assert (mail.kind, [one.meaning for one in mail.complaints]) == (Kind.COMPLAINT, [wanted])
+
+
+def test_a_complaint_whose_address_is_blacked_out_is_known_by_what_the_message_carried():
+    """Check 47, RFC 6590."""
+    assert sort(complaint("abuse", "xxxxx@example.com")).complaints[0].names.bounced == (DELIVERY,)
+
+
+def test_several_reports_in_one_mail_are_each_read():
+    """Check 47."""
+    one = "Feedback-Type: {}\nOriginal-Mail-From: {}\n"
+    other = return_path(UUID(int=7), "mail.example.com")
+    parts = "".join(
+        f"--x\nContent-Type: message/feedback-report\n\n{one.format(kind, path)}\n"
+        for kind, path in (("abuse", VERP), ("not-spam", other))
+    )
+    raw = f'From: fbl@example.net\nContent-Type: multipart/mixed; boundary="x"\n\n{parts}--x--\n'.encode()
+    found = sort(raw).complaints
+    assert [(found_one.meaning, found_one.names.bounced) for found_one in found] == [
+        (Meaning.COMPLAINT, (DELIVERY,)),
+        (Meaning.HARMLESS, (UUID(int=7),)),
+    ]
+
+
+# -- robots and opt-outs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Auto-Submitted: auto-replied\n",
+        "Auto-Submitted: auto-generated (a ticket)\n",
+        "Precedence: bulk\n",
+        "Precedence: junk\n",
+        "Precedence: list\n",
+        "X-Auto-Response-Suppress: All\n",
+        "Return-Path: <>\n",
+        "List-Id: <x.example.com>\n",
+        "X-Autoreply: yes\n",
+    ],
+)
+@pytest.mark.parametrize("subject", ["unsubscribe", "Yes, confirm", "spam!"])
+def test_what_no_person_wrote_is_nothing(headers, subject):
+    """Check 24: never an opt-out, a complaint, a bounce or a confirmation."""
+    assert sort(letter(headers, "unsubscribe", subject)).kind is Kind.AUTOMATIC
+
+
+@pytest.mark.parametrize(
+    "subject", ["Out of office: Diwali", "Automatic reply: Hi", "Abwesenheitsnotiz", "Auto: vacation"]
+)
+def test_a_vacation_notice_is_nothing_even_where_opt_outs_go(subject):
+    """Check 24."""
+    raw = letter("Auto-Submitted: auto-replied\n", "I am away", subject, optout_address(DELIVERY, "mail.example.com"))
+    assert sort(raw).kind is Kind.AUTOMATIC
+
+
+def test_a_read_receipt_is_no_bounce():
+    """RFC 8098: `deleted without being read` is nobody's failure."""
+    raw = report(block("failed", "5.1.1"), kind="disposition-notification")
+    assert sort(raw).kind is Kind.AUTOMATIC
+
+
+@pytest.mark.parametrize("body", ["", "unsubscribe", "please don't", "x" * 5000])
+def test_any_mail_to_the_address_for_opting_out_is_an_opt_out(body):
+    """Check 17: the address is the token; what is written there doesn't matter, nor who it says it is from."""
+    mail = sort(letter(body=body, to=optout_address(DELIVERY, "mail.example.com")))
+    assert (mail.kind, mail.names.stopped) == (Kind.OPT_OUT, (DELIVERY,))
+
+
+@pytest.mark.parametrize(
+    "words", ["Unsubscribe", "STOP", "please remove me", "Re: unsubscribe", "opt-out", "no more emails"]
+)
+def test_whoever_writes_to_be_left_alone_is_heard(words):
+    """Check 97."""
+    assert sort(letter(subject=words)).kind is Kind.OPT_OUT
+    assert sort(letter(body=f"\n{words}\n\n> On Monday you wrote: offers")).kind is Kind.OPT_OUT
+
+
+@pytest.mark.parametrize(
+    "words", ["Where is my order? Don't stop it.", "How do I unsubscribe my brother's fax?", "Subscribe me"]
+)
+def test_a_letter_is_a_letter(words):
+    assert sort(letter(body=words)).kind is Kind.LETTER
+
+
+# -- broken mail -----------------------------------------------------------------------------------------------
+
+BROKEN = {
+    "no boundary": report(block("failed", "5.1.1")).replace(b'; boundary="b0"', b""),
+    "boundary never closes": report(block("failed", "5.1.1")).replace(b"--b0--", b""),
+    "unknown charset": letter("Content-Type: text/plain; charset=x-nobody-knows\n", "h\u00e9llo"),
+    "8-bit headers": "From: Asha <asha@example.com>\nSubject: नमस्ते \udce4\n\nHi".encode("utf-8", "surrogateescape"),
+    "bad encoded word": letter(subject="=?utf-8?b?####?= =?x-none?q?a?="),
+    "nested": b"From: a@example.com\nContent-Type: message/rfc822\n\n" * 400 + b"end",
+    "nested parts": b"".join(
+        b'From: a@example.com\nContent-Type: multipart/mixed; boundary="%d"\n\n--%d\n' % (n, n) for n in range(300)
+    ),
+    "NUL": letter(body="a\x00b", subject="a\x00b"),
+    "no headers": b"\n\n\n",
+    "nothing": b"",
+    "bad base64": letter("Content-Transfer-Encoding: base64\n", "!!!=notbase64"),
+    "status of letters": report("Final-Recipient: rfc822\nAction:\nStatus: x.y.z\n"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_mail_neither_crashes_nor_suppresses(name):
+    """Check 48. A report that can still be read may be a bounce; it is never called a complaint or an opt-out."""
+    mail = sort(BROKEN[name])
+    assert mail.kind not in (Kind.COMPLAINT, Kind.OPT_OUT)
+    assert name in ("no boundary", "boundary never closes") or not suppresses(mail)
+
+
+def test_a_report_with_lines_ended_by_cr_alone_is_read():
+    """Check 48."""
+    assert suppresses(sort(report(block("failed", "5.1.1")).replace(b"\n", b"\r")))
+
+
+def test_ten_megabytes_of_nonsense_take_seconds_at_most():
+    """Check 48."""
+    began = time.monotonic()
+    for filler in (b"a" * 10_000_000, b"<p>" * 3_300_000, b"x: y\n" * 2_000_000, b"user " * 2_000_000):
+        assert not suppresses(sort(b"From: MAILER-DAEMON@example.com\nSubject: failure notice\n\n" + filler))
+    assert time.monotonic() - began < 20
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=3000))
+def test_no_bytes_crash_it_and_none_become_a_complaint_or_an_opt_out(raw):
+    """Check 48."""
+    mail = sort(raw)
+    assert mail.kind not in (Kind.COMPLAINT, Kind.OPT_OUT)
+    assert not suppresses(mail)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_mutilated_reports_never_crash_and_never_name_somebody_else(data):
+    """Check 48: bytes of real reports cut out, doubled and overwritten."""
+    raw = bytearray(data.draw(st.sampled_from([report(block("failed", "5.1.1")), complaint("abuse"), *SEEDS])))
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        length = data.draw(st.integers(0, 60))
+        raw[at : at + length] = data.draw(st.binary(max_size=20)) * data.draw(st.integers(0, 3))
+        raw = raw or bytearray(b"x")
+    mail = sort(bytes(raw))
+    assert set(mail.names.bounced) <= {DELIVERY} or VERP.encode() not in bytes(raw)
+    assert "\x00" not in mail.subject + mail.text + mail.sender
+
+
+SEEDS = [raw for _, _, raw in bounce_labels.samples(aside=False)][::9]
+
+
+def test_the_samples_are_all_labelled_and_halved():
+    files = list(Path(bounce_labels.FOLDER).rglob("*.eml"))
+    assert {file.stem for file in files} == set(bounce_labels.LABELS)
+    assert 0.4 < sum(map(bounce_labels.is_aside, files)) / len(files) < 0.6
