@@ -108,7 +108,7 @@ def window_restarted_by_progress():
         def open(self) -> bool:
             passed = super().open()
             if passed:
-                self._until = self._clock() + delivery.WINDOW_SECONDS
+                self._until = self._now() + delivery.WINDOW_SECONDS
             return passed
 
     return substituted(delivery, "HandoverWindow", Restarting)

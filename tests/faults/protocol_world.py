@@ -100,7 +100,7 @@ class World:
                 super().__init__(session, began, clock.monotonic)
 
         for owner, name, value in (
-            (delivery, "time", clock),
+            (delivery, "clock", clock.monotonic),
             (delivery, "HandoverWindow", Window),
             (optout, "time", clock),
             (optout, "Session", SteppedSession),
@@ -223,10 +223,11 @@ class World:
                 fresh = f"moved{self.people[to]}-{self.moves}@example.com"
                 customers.change_address(session, self.keys, self.people[to], fresh)
                 customers.change_address(session, self.keys, self.people[person], address)
-                if self.leaver is not None or address in self.closed_addresses:
-                    # Whoever has the address when its stop is written down is meant by it.
-                    self.said_no.add(self.people[person])
-                    self.newest_yes.discard(self.people[person])
+        if self.leaver is not None or address in self.closed_addresses or self._open_stops():
+            # Whoever has an address when its stop is written down is meant by it, and so is a person's new address.
+            meant = {self.people[person], *self._holders(address)}
+            self.said_no |= meant
+            self.newest_yes -= meant
 
     # -- what time and operators do --------------------------------------------------------------
 
@@ -292,12 +293,8 @@ class World:
                 self.step(worker, 1000, Behaviour.TAKE, campaign)
             self.check()
         left = Counter(row.state for row in self.deliveries() if row.state not in ENDED)
-        open_stops = self.query(
-            """SELECT 1 FROM stop_requests WHERE folded_at IS NULL AND (customer_id = ANY(:people)
-                 OR address_hash IN (SELECT address_hash FROM addresses WHERE customer_id = ANY(:people)))"""
-        )
-        if left or open_stops:
-            raise Broken(f"S6 without an end: {dict(left)}, stop requests not folded: {len(open_stops)}")
+        if left or self._open_stops():
+            raise Broken(f"S6 without an end: {dict(left)}, stop requests not folded: {self._open_stops()}")
 
     # -- the edge --------------------------------------------------------------------------------
 
@@ -317,6 +314,14 @@ class World:
     def deliveries(self):
         return self.query(
             "SELECT id, customer_id, campaign_id, state, reason FROM deliveries WHERE campaign_id = ANY(:campaigns)"
+        )
+
+    def _open_stops(self) -> int:
+        return len(
+            self.query(
+                """SELECT 1 FROM stop_requests WHERE folded_at IS NULL AND (customer_id = ANY(:people)
+                     OR address_hash IN (SELECT address_hash FROM addresses WHERE customer_id = ANY(:people)))"""
+            )
         )
 
     def _address(self, customer_id: int) -> str:

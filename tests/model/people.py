@@ -36,36 +36,39 @@ def steps(s: State, setup: Setup) -> Steps:
 
 
 def _opt_out(s: State, setup: Setup) -> Steps:
-    stage, wanted = s.opt_out
+    stage, addresses, wanted = s.opt_out
     if stage == "idle":
         yield "opt-out arrives: its stop request is COMMITTED", _asked(s, setup), ()
+    elif stage == "looking":
+        found = _addresses(s, setup)
+        yield f"opt-out reads addresses {found}", s._replace(opt_out=("address", found, ())), ()
     elif stage == "address":
-        if s.address_locks[s.stopped_address] == FREE:
-            after = s._replace(address_locks=put(s.address_locks, s.stopped_address, OPT_OUT))
+        if all(s.address_locks[address] == FREE for address in addresses):
+            after = _with_addresses(s, addresses, OPT_OUT)
             # In a later statement than the lock.
-            people = _holders(after, setup)
-            yield "opt-out locks the address", after._replace(opt_out=("people", people)), ()
+            people = _holders(after, addresses, setup)
+            yield "opt-out locks the addresses", after._replace(opt_out=("people", addresses, people)), ()
         else:
             yield from _out_of_patience(s, setup)
     elif stage == "people":
-        yield from _lock_people(s, wanted, setup)
+        yield from _lock_people(s, addresses, wanted, setup)
     elif stage == "locked":
-        yield from _write(s, wanted, setup)
+        yield from _write(s, addresses, wanted, setup)
     elif stage == "waiting":
-        yield from _wait_for_gates(s, setup)
+        yield from _wait_for_gates(s)
 
 
 def _asked(s: State, setup: Setup) -> State:
     address = setup.address[0] if setup.opt_out == "typed" else s.address[0]
     windows = tuple(worker._replace(window=1) if worker.at in IN_T2 else worker for worker in s.workers)
     stop = 0 if "opt-out without the stop row" in setup.bugs else 1
-    return s._replace(stop=stop, stopped_address=address, workers=windows, opt_out=("address", ()))
+    return s._replace(stop=stop, stopped_address=address, workers=windows, opt_out=("looking", (), ()))
 
 
-def _lock_people(s: State, wanted: tuple[int, ...], setup: Setup) -> Steps:
+def _lock_people(s: State, addresses: tuple[int, ...], wanted: tuple[int, ...], setup: Setup) -> Steps:
     missing = [person for person in wanted if s.person_locks[person] != OPT_OUT]
     if not missing:
-        yield "opt-out has all locks", s._replace(opt_out=("locked", wanted)), ()
+        yield "opt-out has all locks", s._replace(opt_out=("locked", addresses, wanted)), ()
     elif s.person_locks[missing[0]] == FREE:
         after = s._replace(person_locks=put(s.person_locks, missing[0], OPT_OUT))
         yield f"opt-out locks person {missing[0]}", after, ()
@@ -73,40 +76,55 @@ def _lock_people(s: State, wanted: tuple[int, ...], setup: Setup) -> Steps:
         yield from _out_of_patience(s, setup)
 
 
-def _write(s: State, wanted: tuple[int, ...], setup: Setup) -> Steps:
-    if _holders(s, setup) != wanted:
-        yield "opt-out: the address moved, again", released(s, OPT_OUT)._replace(opt_out=("address", ())), ()
+def _write(s: State, addresses: tuple[int, ...], wanted: tuple[int, ...], setup: Setup) -> Steps:
+    if _addresses(s, setup) != addresses or _holders(s, addresses, setup) != wanted:
+        yield "opt-out: an address moved, again", released(s, OPT_OUT)._replace(opt_out=("looking", (), ())), ()
     else:
-        after = released(_folded(s, wanted, setup), OPT_OUT)
+        after = released(_folded(s, addresses, wanted, setup), OPT_OUT)
         # The answer follows at once: a first byte between COMMIT and answer is one before the answer.
-        yield "opt-out COMMIT and answer", after._replace(opt_out=("answered", ())), ()
+        yield "opt-out COMMIT and answer", after._replace(opt_out=("answered", (), ())), ()
 
 
 def _out_of_patience(s: State, setup: Setup) -> Steps:
     if setup.impatient:
         stage = "answered" if "opt-out answers without its wait" in setup.bugs else "waiting"
-        yield "opt-out: a second is over, roll back", released(s, OPT_OUT)._replace(opt_out=(stage, ())), ()
+        yield "opt-out: a second is over, roll back", released(s, OPT_OUT)._replace(opt_out=(stage, (), ())), ()
 
 
-def _wait_for_gates(s: State, setup: Setup) -> Steps:
+def _wait_for_gates(s: State) -> Steps:
     """W has passed since the stop request: who passed a check before has written, unless stopped or cut off."""
     if any(w.window and w.at == "starting" and not w.lost and not w.stopped for w in s.workers):
         return
     workers = tuple(worker._replace(window=2) if worker.window else worker for worker in s.workers)
-    yield "opt-out: W has passed, answer", s._replace(workers=workers, opt_out=("answered", ())), ()
+    yield "opt-out: W has passed, answer", s._replace(workers=workers, opt_out=("answered", (), ())), ()
 
 
-def _holders(s: State, setup: Setup) -> tuple[int, ...]:
+def _addresses(s: State, setup: Setup) -> tuple[int, ...]:
+    """The address that was meant, and the one that the person has now."""
+    now = s.address[0] if setup.opt_out == "link" else s.stopped_address
+    return tuple(sorted({s.stopped_address, now}))
+
+
+def _holders(s: State, addresses: Sequence[int], setup: Setup) -> tuple[int, ...]:
     return tuple(
         person
         for person, address in enumerate(s.address)
-        if address == s.stopped_address or (setup.opt_out == "link" and person == 0)
+        if address in addresses or (setup.opt_out == "link" and person == 0)
     )
 
 
-def _folded(s: State, people: Sequence[int], setup: Setup) -> State:
-    after = _ended(s, people, setup)
-    return after._replace(suppressed=put(s.suppressed, s.stopped_address, 1), stop=2)
+def _with_addresses(s: State, addresses: Sequence[int], who: int) -> State:
+    locks = s.address_locks
+    for address in addresses:
+        locks = put(locks, address, who)
+    return s._replace(address_locks=locks)
+
+
+def _folded(s: State, addresses: Sequence[int], people: Sequence[int], setup: Setup) -> State:
+    suppressed = s.suppressed
+    for address in addresses:
+        suppressed = put(suppressed, address, 1)
+    return _ended(s, people, setup)._replace(suppressed=suppressed, stop=2)
 
 
 def _ended(s: State, people: Sequence[int], setup: Setup) -> State:
@@ -122,16 +140,17 @@ def _ended(s: State, people: Sequence[int], setup: Setup) -> State:
 def _fold(s: State, setup: Setup) -> Steps:
     if s.stop != 1 or "stop requests are never folded" in setup.bugs:
         return
-    people = _holders(s, setup)
+    addresses = _addresses(s, setup)
+    people = _holders(s, addresses, setup)
     if s.folding:
-        folded = released(_folded(s, people, setup), FOLD)._replace(folding=0)
+        folded = released(_folded(s, addresses, people, setup), FOLD)._replace(folding=0)
         yield "clock folds the stop request, COMMIT", folded, ()
-    elif s.address_locks[s.stopped_address] == FREE and all(s.person_locks[person] == FREE for person in people):
+    elif all(s.address_locks[a] == FREE for a in addresses) and all(s.person_locks[p] == FREE for p in people):
         locks = s.person_locks
         for person in people:
             locks = put(locks, person, FOLD)
-        addresses = put(s.address_locks, s.stopped_address, FOLD)
-        yield "clock locks to fold", s._replace(person_locks=locks, address_locks=addresses, folding=1), ()
+        after = _with_addresses(s, addresses, FOLD)
+        yield "clock locks to fold", after._replace(person_locks=locks, folding=1), ()
 
 
 def _move(s: State, setup: Setup) -> Steps:
@@ -140,10 +159,7 @@ def _move(s: State, setup: Setup) -> Steps:
     both = {s.address[person], address}
     if stage == "idle":
         if all(s.address_locks[a] == FREE for a in both):
-            locks = s.address_locks
-            for a in both:
-                locks = put(locks, a, MOVE)
-            after = s._replace(address_locks=locks, move=("addressed", number))
+            after = _with_addresses(s, sorted(both), MOVE)._replace(move=("addressed", number))
             yield f"person {person} moves to {address}: address locks", after, ()
     elif stage == "addressed":
         if s.person_locks[person] == FREE:

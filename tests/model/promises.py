@@ -118,9 +118,10 @@ def _holder(s: State, d: int, row: Row) -> Worker | None:
 def _waits(s: State, setup: Setup) -> Mapping[int, int]:
     """Return who waits for whom."""
     waiting = {w: holder for w in range(setup.workers) if (holder := _worker_waits(s, w, setup)) is not None}
-    stage, wanted = s.opt_out
-    if stage == "address" and s.address_locks[s.stopped_address] != FREE:
-        waiting[OPT_OUT] = s.address_locks[s.stopped_address]
+    stage, addresses, wanted = s.opt_out
+    held = [s.address_locks[address] for address in addresses if s.address_locks[address] not in {FREE, OPT_OUT}]
+    if stage == "address" and held:
+        waiting[OPT_OUT] = held[0]
     if stage == "people":
         missing = [person for person in wanted if s.person_locks[person] != OPT_OUT]
         if missing and s.person_locks[missing[0]] != FREE:

@@ -96,7 +96,7 @@ class State(NamedTuple):
     keys: tuple[int, ...]
     workers: tuple[Worker, ...]
     reaper: tuple[int, ...]
-    opt_out: tuple[str, tuple[int, ...]]
+    opt_out: tuple[str, tuple[int, ...], tuple[int, ...]]
     folding: int
     move: tuple[str, int]
     sweep: tuple[str, tuple[int, ...], int]
@@ -173,7 +173,7 @@ class Setup:
             keys=(FREE,) * (self.campaigns * self.addresses),
             workers=(Worker(),) * self.workers,
             reaper=(),
-            opt_out=("idle", ()),
+            opt_out=("idle", (), ()),
             folding=0,
             move=("idle", 0),
             sweep=("idle", (), 0),
