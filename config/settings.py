@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -70,6 +72,40 @@ def _smtp(url: str) -> str:
     return url
 
 
+def _sendgrid(url: str) -> str:
+    parts = _split(url, {"https", "http"})
+    if not parts.hostname or parts.path.strip("/") or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be https:// and a host, and nothing else")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("would show the key to whoever listens: http:// is for this machine only")
+    return url.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class DkimKey:
+    """Where a signing key lies, and under which selector its public half is published."""
+
+    domain: str
+    selector: str
+    path: Path
+
+
+def _dkim(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    found = []
+    for one in filter(None, (part.strip() for part in given.split(","))):
+        name, equals, path = one.partition("=")
+        domain, colon, selector = name.partition(":")
+        if not (equals and colon and path) or not all(_NAME.fullmatch(part) for part in (domain, selector)):
+            raise ValueError("must be domain:selector=/path/to/key.pem, several with commas, the newest last")
+        found.append(DkimKey(domain.lower(), selector, Path(path)))
+    return tuple(found)
+
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+
+
 def _words(given: object) -> object:
     """Several values in one variable, with commas between."""
     return tuple(filter(None, (one.strip() for one in given.split(",")))) if isinstance(given, str) else given
@@ -128,7 +164,8 @@ class Settings(BaseModel):
     redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(None, alias="REDIS_URL", repr=False)
     smtp_url: Annotated[str, AfterValidator(_smtp)] | None = Field(None, alias="SMTP_URL", repr=False)
     sendgrid_api_key: str | None = Field(None, alias="SENDGRID_API_KEY", repr=False)
-    sendgrid_host: str = Field("https://api.sendgrid.com", alias="SENDGRID_HOST", pattern=r"^https?://")
+    sendgrid_host: Annotated[str, AfterValidator(_sendgrid)] = Field("https://api.sendgrid.com", alias="SENDGRID_HOST")
+    dkim_keys: Annotated[tuple[DkimKey, ...], BeforeValidator(_dkim)] = Field((), alias="DKIM_KEYS", repr=False)
     sendgrid_webhook_keys: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
         (), alias="SENDGRID_WEBHOOK_KEYS"
     )
@@ -167,7 +204,9 @@ class Settings(BaseModel):
 def _written(value: object) -> str:
     if isinstance(value, bytes):
         return value.hex()
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(one if isinstance(one, str) else f"{one.domain}:{one.selector}={one.path}" for one in value)
+    return str(value)
 
 
 def _sentences(error: ValidationError) -> list[str]:

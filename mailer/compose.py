@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,12 +16,13 @@ from uuid import UUID, uuid4
 from sqlalchemy.orm import Session
 
 from mailer.consent.links import Links
+from mailer.dkim import Signers
 from mailer.errors import InputProblem
 from mailer.fields import fields_for
-from mailer.message import Marketing, Sender, build
+from mailer.message import Marketing, Sender, build, wire_domain
 from mailer.models import Purpose, Revision, SenderIdentity
 from mailer.pick import Candidate, Job, Prepared
-from mailer.render import Compiled, Renderer
+from mailer.render import Compiled, Encoded, Renderer
 
 Fields = Mapping[str, Any]
 KEPT = 8
@@ -41,8 +42,8 @@ class Sheet:
 class Composer:
     """Makes messages. Keeps compiled contents between batches: a revision never changes."""
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
+    def __init__(self, links: Links, signers: Signers | None = None, *, letters: bool = False) -> None:
+        self._links, self._signers, self._letters = links, signers or Signers(), letters
         self._sheets: dict[tuple[int, bytes], Sheet] = {}
 
     def compose(self, session: Session, job: Job, candidates: Sequence[Candidate], attempt_id: UUID) -> list[Prepared]:
@@ -62,30 +63,51 @@ class Composer:
         self, sheet: Sheet, job: Job, candidate: Candidate, fields: Fields, attempt_id: UUID, now: datetime
     ) -> Prepared:
         try:
-            return Prepared(candidate, self._message(sheet, job, candidate, fields, attempt_id, now))
+            if self._letters:
+                return self._letter(sheet, job, candidate, fields, attempt_id, now)
+            encoded = sheet.renderer.encode(fields)
+            message = self._message(sheet, job, candidate, fields, attempt_id, now, encoded)
+            return Prepared(candidate, self._signed(sheet.sender, message, now))
         except InputProblem as problem:
             return Prepared(candidate, None, str(problem))
 
     def trial(self, session: Session, job: Job, revision: Revision, operator_address: str, fields: Fields) -> bytes:
         """Return a test message for an operator: marked as one, and with no header that would stop nothing."""
         sender = session.get_one(SenderIdentity, job.sender_id)
-        rendered = _renderer(revision).render(fields)
-        return build(
+        rendered, now = _renderer(revision).render(fields), datetime.now(UTC)
+        message = build(
             sender=sender_of(sender),
             recipient=operator_address,
             subject=f"[Test] {rendered.subject}",
             html=rendered.html,
             text=rendered.text,
-            date=datetime.now(UTC),
+            date=now,
             delivery_id=uuid4(),
             attempt_id=uuid4(),
             marketing=None,
         )
+        return self._signed(sender_of(sender), message, now)
+
+    def _letter(
+        self, sheet: Sheet, job: Job, candidate: Candidate, fields: Fields, attempt_id: UUID, now: datetime
+    ) -> Prepared:
+        """The message as a letter with the headers beside it; whole where it doesn't fit. Its carrier signs it."""
+        encoded, letter = sheet.renderer.letter(fields)
+        message = self._message(sheet, job, candidate, fields, attempt_id, now, encoded)
+        if letter is None:
+            return Prepared(candidate, message)
+        return Prepared(candidate, replace(letter, head=message.partition(b"\r\n\r\n")[0]))
 
     def _message(
-        self, sheet: Sheet, job: Job, candidate: Candidate, fields: Fields, attempt_id: UUID, now: datetime
+        self,
+        sheet: Sheet,
+        job: Job,
+        candidate: Candidate,
+        fields: Fields,
+        attempt_id: UUID,
+        now: datetime,
+        rendered: Encoded,
     ) -> bytes:
-        rendered = sheet.renderer.encode(fields)
         return build(
             sender=sheet.sender,
             recipient=candidate.address or "",
@@ -97,6 +119,11 @@ class Composer:
             attempt_id=message_key(attempt_id, candidate.delivery_id),
             marketing=Marketing(job.campaign_id, sheet.purpose, sheet.purpose_name, fields["links"]["unsubscribe"]),
         )
+
+    def _signed(self, sender: Sender, message: bytes, now: datetime) -> bytes:
+        """The message signed for its sender's domain, where there is a key for it (RFC 8058 s.3.1)."""
+        domain = wire_domain(sender.address.rpartition("@")[2])
+        return self._signers.sign(message, domain, int(now.timestamp()))
 
     def _sheet(self, session: Session, job: Job) -> Sheet:
         key = (job.revision_id, job.approved_hash)

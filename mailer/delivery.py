@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import UUID, uuid4
 
 import structlog
@@ -22,6 +23,7 @@ from sqlalchemy.orm import Session
 from mailer import gate, intents, records
 from mailer.consent.ledger import lock_available
 from mailer.db import SessionFactory
+from mailer.letters import Letter
 from mailer.message import return_path
 from mailer.outcomes import not_obtained, result_of, unrendered, withheld
 from mailer.pick import Candidate, Job, Prepared
@@ -59,6 +61,10 @@ class HandoverWindow:
     def open(self) -> bool:
         """Say whether a first byte may still be written."""
         return self._now() < self._until and not self._socket.poll(0)
+
+
+Contents: TypeAlias = Mapping[UUID, bytes | Letter | None]
+"""What each delivery says; None where nothing was worth rendering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +134,7 @@ def intend(
     return Attempt(attempt_id, job, mine, worker)
 
 
-def hand_over(
-    sessions: SessionFactory, provider: Provider, attempt: Attempt, contents: Mapping[UUID, bytes | None]
-) -> Counter[str]:
+def hand_over(sessions: SessionFactory, provider: Provider, attempt: Attempt, contents: Contents) -> Counter[str]:
     """T2. Lock the people, ask the gate, hand over what it lets go with the locks held, record every outcome."""
     results: list[Result] = []
     try:
@@ -164,7 +168,7 @@ def _record(session: Session, attempt: Attempt, results: Sequence[Result]) -> No
         records.pause(session, attempt.job.campaign_id, f"{trouble.reason} {trouble.code or ''}".strip())
 
 
-def _envelopes(attempt: Attempt, allowed: Sequence[Candidate], contents: Mapping[UUID, bytes | None]) -> list[Envelope]:
+def _envelopes(attempt: Attempt, allowed: Sequence[Candidate], contents: Contents) -> list[Envelope]:
     return [
         Envelope(
             candidate.delivery_id,
@@ -172,7 +176,8 @@ def _envelopes(attempt: Attempt, allowed: Sequence[Candidate], contents: Mapping
             attempt.job.campaign_id,
             candidate.address,
             return_path(candidate.delivery_id, attempt.job.return_domain),
-            content,
+            content.head if isinstance(content, Letter) else content,
+            content if isinstance(content, Letter) else None,
         )
         for candidate in allowed
         if candidate.address is not None and (content := contents.get(candidate.delivery_id)) is not None

@@ -14,6 +14,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from mailer.letters import Letter
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -58,7 +60,7 @@ class Prepared:
     """A candidate with its finished message; None where there was nothing worth rendering, or with the `problem`."""
 
     candidate: Candidate
-    content: bytes | None
+    content: bytes | Letter | None
     problem: str | None = None
 
 

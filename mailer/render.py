@@ -17,6 +17,7 @@ from jinja2 import TemplateError
 
 from mailer.content_checks import MOST_BYTES, missing_from_text, page_problems, required
 from mailer.errors import InputProblem
+from mailer.letters import Frames, Letter
 from mailer.merge_fields import (
     CAMPAIGN_VALUES,
     Field,
@@ -131,7 +132,8 @@ class Renderer:
             self._html = compiled(HTML, content.html, "HTML part", around)
         except ValueError as problem:
             raise ContentProblems([str(problem)]) from None
-        self._stencil = Stencil(constants_in(HTML, content.html))
+        constants = constants_in(HTML, content.html)
+        self._stencil, self._frames = Stencil(constants), Frames(constants)
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
         """One person's mail. Raises RenderFailed where a field is missing or the result makes no sense."""
@@ -142,6 +144,14 @@ class Renderer:
         """The same mail, encoded piece by piece: what is the same for everybody was encoded once."""
         subject, pieces, text = self._pieces(fields)
         return Encoded(subject, self._stencil.encode(pieces), whole(text))
+
+    def letter(self, fields: Mapping[str, Any]) -> tuple[Encoded, Letter | None]:
+        """The same mail as a letter, with nothing encoded; where it doesn't fit, encoded and no letter."""
+        subject, pieces, text = self._pieces(fields)
+        letter = self._frames.letter(pieces, text)
+        if letter is None:
+            return Encoded(subject, self._stencil.encode(pieces), whole(text)), None
+        return Encoded(subject, b"", b""), letter
 
     def _pieces(self, fields: Mapping[str, Any]) -> tuple[str, list[str], str]:
         try:

@@ -22,18 +22,20 @@ from campaigns import tending
 from config.keys import Keys
 from config.logging import configure
 from config.settings import Settings
-from mailer import digest, optout, reaper
+from mailer import digest, notices, optout, reaper
 from mailer.consent.links import Links
 from mailer.db import create_engine_from, session_factory
 from mailer.feedback.applying import BATCH, Applier
 from workers import actors
 from workers.broker import make_broker, waiting
-from workers.runtime import required, stop_on_signal
+from workers.runtime import make_lists, required, stop_on_signal
 from workers.startup import check_database, check_root_key
 
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
+TELL_EVERY = 5
+"""Ticks between two looks for what a provider must be told."""
 
 _SENDING = text("SELECT campaign_id FROM mandates WHERE state = 'sending' ORDER BY campaign_id")
 _ENDING = text("""
@@ -53,9 +55,9 @@ def run(settings: Settings) -> None:
     engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst clock {os.getpid()}")
     check_database(engine)
     check_root_key(engine, keys)
-    broker = make_broker(required(settings.redis_url, "REDIS_URL"))
     applier = Applier(engine, keys, Links(keys, settings.public_url))
-    clock = Clock(engine, broker, settings.workers, settings.data, applier=applier)
+    broker = make_broker(required(settings.redis_url, "REDIS_URL"))
+    clock = Clock(engine, broker, settings.workers, settings.data, make_lists(settings), applier)
     while not stop.is_set():
         began = time.monotonic()
         clock.tick()
@@ -66,7 +68,13 @@ class Clock:
     """The duties, one tick at a time."""
 
     def __init__(
-        self, engine: Engine, broker: RedisBroker, workers: int, data: Path, *, applier: Applier | None = None
+        self,
+        engine: Engine,
+        broker: RedisBroker,
+        workers: int,
+        data: Path,
+        lists: notices.Lists | None = None,
+        applier: Applier | None = None,
     ) -> None:
         self._engine = engine
         self._data = data
@@ -76,12 +84,16 @@ class Clock:
         self._ticks = 0
         self._settled: dict[int, int] = {}
         self._swept: set[int] = set()
+        self._lists = lists
+        self._telling: threading.Thread | None = None
         self._applier = applier
         self._applying: threading.Thread | None = None
 
     def tick(self) -> None:
         """Do everything that is due, once."""
         duties: list[Callable[[], object]] = [self._tend, self._reap, self._fold, self._sweep, self._wake]
+        if self._lists is not None and self._ticks % TELL_EVERY == 0:
+            duties.append(self._tell)
         if self._applier is not None:
             duties.append(self._apply)
         if self._ticks % 600 == 0:
@@ -134,8 +146,14 @@ class Clock:
             with (self._data / "digests.jsonl").open("a", encoding="utf-8") as exported:
                 exported.write(line + "\n")
 
+    def _tell(self) -> None:
+        # In a thread of its own: nothing here waits for a provider that is slow to answer.
+        if self._telling is None or not self._telling.is_alive():
+            self._telling = threading.Thread(target=self.tell_providers, daemon=True, name="notices")
+            self._telling.start()
+
     def _apply(self) -> None:
-        # In a thread of its own: an opt-out among the events may wait a second for its locks.
+        # In a thread of its own too: an opt-out among the events may wait a second for its locks.
         if self._applying is None or not self._applying.is_alive():
             self._applying = threading.Thread(target=self.apply_feedback, daemon=True, name="feedback")
             self._applying.start()
@@ -150,6 +168,21 @@ class Clock:
             self._applier.judge_softs()
         except Exception:
             log.exception("duty_failed", duty="apply_feedback")
+
+    def tell_providers(self) -> None:
+        """Tell the provider what it must know, as long as it hears us."""
+        if self._lists is None:
+            return
+        try:
+            while True:
+                with self._sessions() as session, session.begin():
+                    done = notices.tell(session, self._lists)
+                if done["again"]:
+                    log.warning("provider_not_told", provider=self._lists.name, notices=done["again"])
+                if not done["told"]:
+                    return
+        except Exception:
+            log.exception("duty_failed", duty="tell_providers")
 
     def _wake(self) -> None:
         # Bounded: a queue that nobody drains must not grow while the workers are away.

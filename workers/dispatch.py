@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from campaigns import audience
-from mailer import delivery, pick, throttle
+from mailer import delivery, pick, rests, throttle
 from mailer.compose import Composer
 from mailer.db import SessionFactory
 from mailer.pick import Candidate, Job
@@ -31,6 +31,8 @@ PICK = 500
 BATCH_SECONDS = 0.1
 """What a batch should take: an opt-out waits for the batch that holds its person."""
 BATCH_LIMITS = (4, 64)
+MOST_TOGETHER = 1000
+"""People in a batch where one request carries them all."""
 SLOW_SECONDS = 0.4
 """Half of W. A batch that took longer is halved at once, down to one message."""
 SMOOTH_SECONDS = 0.25
@@ -61,6 +63,7 @@ class Dispatcher:
     worker: str
     stop: threading.Event
     batch: float = 8.0
+    most: int = BATCH_LIMITS[1]
     cursors: dict[int, Cursor] = field(default_factory=dict)
 
     def run(self, campaign_id: int) -> bool:
@@ -89,7 +92,10 @@ class Dispatcher:
             if job is None:
                 self.cursors.pop(campaign_id, None)
                 return None, ()
-            limit = PICK if job.rate_per_second is None else max(1, min(PICK, int(job.rate_per_second * 2)))
+            if rests.left(session, self.provider.name) > 0:
+                return job, ()  # asked to wait: picking would only send everybody round once more
+            most = max(PICK, self.most)
+            limit = most if job.rate_per_second is None else max(1, min(most, int(job.rate_per_second * 2)))
             # Both ways, always: one row that can't be taken just now must not keep the others waiting.
             back = pick.come_back(session, campaign_id, limit=limit)
             return job, [*back, *self._onwards(session, campaign_id, limit)]
@@ -129,7 +135,7 @@ class Dispatcher:
         return taken > 0 or self.stop.is_set()
 
     def _size(self, job: Job) -> int:
-        smooth = BATCH_LIMITS[1] if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
+        smooth = self.most if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
         return max(1, min(int(self.batch), smooth))
 
     def _wait_for_slot(self, job: Job, messages: int, patience: float) -> bool:
@@ -159,6 +165,13 @@ class Dispatcher:
         return sum(ended.values())
 
     def _adapt(self, messages: int, seconds: float) -> None:
+        if self.most > BATCH_LIMITS[1]:
+            # One request for all: it takes about as long for few as for many.
+            if seconds > SLOW_SECONDS:
+                self.batch = max(BATCH_LIMITS[1], messages / 2)
+            else:
+                self.batch = max(self.batch, min(self.most, messages * 2))
+            return
         if seconds > SLOW_SECONDS:
             self.batch = max(1.0, messages / 2)
             return

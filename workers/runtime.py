@@ -21,14 +21,18 @@ from dramatiq import Worker
 from config.keys import Keys
 from config.logging import configure
 from config.settings import Settings
+from mailer import dkim
 from mailer.compose import Composer
 from mailer.consent.links import Links
 from mailer.db import create_engine_from, session_factory
+from mailer.dkim import Signers
+from mailer.notices import Lists
 from mailer.providers.base import HAND_OVER_SECONDS, Provider
 from mailer.providers.smtp import SmtpProvider
 from workers import actors
 from workers.broker import make_broker
-from workers.dispatch import Dispatcher
+from workers.dispatch import BATCH_LIMITS, MOST_TOGETHER, Dispatcher
+from workers.pacing import Paced
 from workers.startup import check_database, check_deadlines, check_root_key
 
 log = structlog.get_logger(__name__)
@@ -65,15 +69,37 @@ def dispatching(settings: Settings, stop: threading.Event) -> Iterator[Dispatche
         check_database(engine)
         keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
         check_root_key(engine, keys)
-        yield Dispatcher(session_factory(engine), provider, Composer(Links(keys, settings.public_url)), name, stop)
+        sessions = session_factory(engine)
+        together = settings.sendgrid_api_key is not None
+        composer = Composer(Links(keys, settings.public_url), make_signers(settings), letters=together)
+        most = MOST_TOGETHER if together else BATCH_LIMITS[1]
+        yield Dispatcher(sessions, Paced(provider, sessions), composer, name, stop, most=most)
     finally:
         provider.close()
         engine.dispose()
 
 
 def make_provider(settings: Settings) -> Provider:
-    """Return the provider that the settings name."""
+    """Return the provider that the settings name: SendGrid where there is a key for it, SMTP otherwise."""
+    if settings.sendgrid_api_key is not None:
+        from mailer.providers.sendgrid import SendGridProvider  # only now: its package is slow to load
+
+        return SendGridProvider(settings.sendgrid_api_key, host=settings.sendgrid_host)
     return SmtpProvider(required(settings.smtp_url, "SMTP_URL"))
+
+
+def make_signers(settings: Settings) -> Signers:
+    """Return the keys that sign our mail; none where SendGrid carries it, which signs itself."""
+    return dkim.load(settings.dkim_keys if settings.sendgrid_api_key is None else ())
+
+
+def make_lists(settings: Settings) -> Lists | None:
+    """Return the provider's lists that our opt-outs and erasures go to, where a provider keeps any."""
+    if settings.sendgrid_api_key is None:
+        return None
+    from mailer.providers.sendgrid_lists import SendGridLists
+
+    return SendGridLists(settings.sendgrid_api_key, host=settings.sendgrid_host)
 
 
 def required(value: T | None, name: str) -> T:

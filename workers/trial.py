@@ -22,14 +22,18 @@ TestSender = Callable[[Session, Campaign, Revision, Operator], Receipt]
 
 def make_test_sender(settings: Settings, links: Links) -> TestSender:
     """Return what hands a test of a revision to an operator's own address. Connects for each test, and only then."""
-    composer = Composer(links)
 
     def send(session: Session, campaign: Campaign, revision: Revision, operator: Operator) -> Receipt:
-        from workers.runtime import make_provider  # only now: customers' pages must not even load the queue
+        from workers.runtime import (
+            make_provider,
+            make_signers,
+        )  # only now: customers' pages must not even load the queue
 
         identity = session.get_one(SenderIdentity, campaign.sender_id)
         job = Job(campaign.id, campaign.purpose, "marketing", revision.id, identity.id, b"", identity.list_domain)
-        content = composer.trial(session, job, revision, operator.email, _fields(revision, identity, links))
+        content = Composer(links, make_signers(settings)).trial(
+            session, job, revision, operator.email, _fields(revision, identity, links)
+        )
         provider = make_provider(settings)
         try:
             receipt = delivery.send_test(provider, job, operator.email, content)

@@ -2,7 +2,8 @@
 
 `people` customers and addresses, `consent` the ledger and its projection, `catalogue` what they bought and wish
 for, `mandates` all a delivery may know of a campaign, `deliveries` snapshot, queue and receipt in one row,
-`operators` who works here and what they did, `rates` how often was asked. Start with `consent`.
+`operators` who works here and what they did, `rates` how often was asked, `providers` what carriers must know. Start
+with `consent`.
 """
 
 from mailer.models.catalogue import (
@@ -40,6 +41,7 @@ from mailer.models.feedback import Alert, KeptMail, ProviderEvent, SoftBounce
 from mailer.models.mandates import Installation, Mandate, Revision, SenderIdentity
 from mailer.models.operators import Operator, OperatorAct, Role
 from mailer.models.people import Address, Customer, CustomerLimit
+from mailer.models.providers import ProviderNotice, ProviderRest
 from mailer.models.rates import RateCount
 
 __all__ = [
@@ -70,6 +72,8 @@ __all__ = [
     "PolicyVersion",
     "Product",
     "ProviderEvent",
+    "ProviderNotice",
+    "ProviderRest",
     "PurchaseFacet",
     "Purpose",
     "RateCount",

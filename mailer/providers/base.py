@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from uuid import UUID
 
+    from mailer.letters import Letter
+
 HAND_OVER_SECONDS = 10.0
 """D: every hand-over, of one message or of 64, ends within this time. The database frees the locks of a worker
 that stands still only after 15 s, so a hand-over may never outlive them."""
@@ -39,7 +41,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One finished message for one person, and where its failures come back to."""
+    """One finished message for one person, and where its failures come back to.
+
+    With a `letter` its `content` has the headers only. Only a provider that asked for letters gets them.
+    """
 
     delivery_id: UUID
     attempt_id: UUID
@@ -47,6 +52,7 @@ class Envelope:
     recipient: str
     return_path: str
     content: bytes = field(repr=False)
+    letter: Letter | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ import pytest
 
 from mailer.providers.base import Outcome
 from mailer.providers.memory import Act, Behaviour, MemoryProvider, script_from
+from mailer.providers.sendgrid import SendGridProvider
 from mailer.providers.smtp import SmtpProvider
 from tests.integration.envelopes import Open, envelope
 from tests.integration.smtp_double import Mailbox, listening
+from tests.sendgrid_double import KEY, SendGrid, serving
 
 
 class MemoryWorld:
@@ -41,6 +43,31 @@ ANSWERS = {
     Behaviour.RESET_AFTER_ACCEPT: ("DOT", "take and reset"),
     Behaviour.HANG: ("DOT", "take and hang"),
 }
+
+
+API_ANSWERS = {
+    Behaviour.REFUSE: {"status": 400, "body": b'{"errors": [{"message": "no", "field": "x"}]}'},
+    Behaviour.NOT_TAKEN: {"status": 429, "headers": {"Retry-After": "0"}},
+    Behaviour.MISCONFIGURED: {"status": 403},
+    Behaviour.RESET_AFTER_ACCEPT: {"how": "reset", "takes": True},
+    Behaviour.HANG: {"how": "hang", "takes": True},
+}
+
+
+class SendGridWorld:
+    """One connection, so that the order of what was taken is the order of what was given."""
+
+    name = "sendgrid"
+
+    def __init__(self, account, host):
+        self.account = account
+        self.provider = SendGridProvider(KEY, host=host, seconds=1.0, connections=1)
+
+    def make(self, recipient, behaviour):
+        self.account.tell(recipient, **API_ANSWERS[behaviour])
+
+    def taken(self):
+        return [recipient for recipient, _, _ in self.account.taken]
 
 
 class SmtpWorld:
@@ -70,7 +97,14 @@ def smtp():
         yield SmtpWorld(mailbox, port)
 
 
-@pytest.fixture(params=[memory, smtp], ids=lambda made: made.__name__)
+@contextmanager
+def sendgrid():
+    account = SendGrid()
+    with serving(account) as host:
+        yield SendGridWorld(account, host)
+
+
+@pytest.fixture(params=[memory, smtp, sendgrid], ids=lambda made: made.__name__)
 def world(request):
     with request.param() as made:
         yield made

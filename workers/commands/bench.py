@@ -13,7 +13,7 @@ import click
 from config.settings import Settings
 from workers.engines.places import EngineProblem
 from workers.installation import reachable
-from workers.measured import line
+from workers.measured import Measured, line
 
 FOLDER = Path(__file__).parents[2] / "bench"
 
@@ -33,15 +33,16 @@ def command(settings: Settings, name: str, sizes: tuple[int, ...], smtp: str | N
     sizes = tuple(sorted(sizes)) or bench.SIZES
     if len(sizes) == 1:
         sizes = (max(1, sizes[0] // 10), *sizes)
-    smallest = None
+    smallest: dict[str, Measured] = {}
     try:
         for n in sizes:
             with TemporaryDirectory(prefix="askfirst-bench-") as folder:
                 apart = settings.replace(data=Path(folder) / "data", database_url=None, database_owner_url=None)
                 with reachable(apart) as own:
-                    one = bench.run(own, n, seed=seed, smtp=smtp)
-            smallest = smallest or one
-            print(json.dumps(line(name, one, smallest)), flush=True)
+                    found_out = bench.run(own, n, seed=seed, smtp=smtp)
+            # One result, or several by name.
+            for part, one in ({name: found_out} if isinstance(found_out, Measured) else found_out).items():
+                print(json.dumps(line(part, one, smallest.setdefault(part, one))), flush=True)
     except EngineProblem as problem:
         raise click.ClickException(str(problem)) from problem
 
