@@ -1,6 +1,7 @@
 """What comes with time and from outside: the reaper, provider events, people's decisions, pause, cancel and its sweep.
 
-`mailer/reaper.py` in small. Deadlines and the 24 hours may be over at any moment: more than can happen, never less.
+`mailer/reaper.py` and `mailer/feedback` in small. Deadlines and the 24 hours may be over at any moment, and an event
+settles a row even while its hand-over is open: more than can happen, never less.
 """
 
 from __future__ import annotations
