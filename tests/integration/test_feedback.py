@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import itertools
 import random
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
+from mailer import audit
 from mailer.consent import ledger
-from mailer.feedback import softs
+from mailer.feedback import softs, store
 from mailer.message import optout_address
 from mailer.providers.memory import MemoryProvider
 from mailer.suppression import COMPLAINT, HARD_BOUNCE, OPT_OUT, SOFT_BOUNCES
 from tests import factories
 from tests.feedbacks import LATER, Feedback
 from tests.sending import Sending
+from workers.broker import make_broker
+from workers.clock import Clock
 
 
 @pytest.fixture
@@ -441,3 +445,52 @@ def test_a_new_yes_after_a_complaint_is_not_undone_by_the_same_event_again(feedb
         ledger.grant(session, feedback.customer, factories.wording(session, "offer").id, source="signup")
     feedback.sendgrid(complaint)
     assert feedback.standing()["offer"] is True
+
+
+# -- the clock ------------------------------------------------------------------------------------------------------
+
+
+def test_the_clock_applies_what_was_stored(feedback, tmp_path, valkey_url):
+    feedback.mailed()
+    with feedback.sessions() as session, session.begin():
+        store.keep_events(session, [feedback.event("delivered"), feedback.event("spamreport")])
+    Clock(feedback.engine, make_broker(valkey_url), 1, tmp_path, applier=feedback.applier).apply_feedback()
+    assert sorted(feedback.outcomes()) == ["complained", "delivered"]
+
+
+def test_two_clocks_apply_each_event_once(feedback):
+    feedback.mailed()
+    alerts = [feedback.event("deferred", response="421 4.7.28 unsolicited mail") for _ in range(40)]
+    with feedback.sessions() as session, session.begin():
+        store.keep_events(session, [*alerts, *(feedback.event("open") for _ in range(60))])
+    with ThreadPoolExecutor(2) as clocks:
+        list(clocks.map(lambda _: feedback.apply(), range(2)))
+    # what one clock found locked by the other comes again
+    feedback.run("UPDATE provider_events SET not_before = clock_timestamp() WHERE applied_at IS NULL")
+    feedback.apply()
+    assert feedback.one("SELECT count FROM alerts") == 40
+    assert None not in feedback.outcomes()
+
+
+def test_after_all_of_it_the_audit_finds_nothing(committed, keys):
+    """S9: a message that really left, and everything that can be told of it: chains, projections, suppressions fit."""
+    sends = Sending(committed, keys)
+    sends.campaign(sends.people(1))
+    sends.deliver(MemoryProvider())
+    feedback = Feedback(committed, keys)
+    feedback.delivery, feedback.attempt = sends.query("SELECT id, attempt_id FROM deliveries")[0]
+    feedback.sendgrid(*story(feedback))
+    assert feedback.row().complained_at is not None
+    with feedback.sessions() as session:
+        assert audit.verify(session)["offenders"] == []
+
+
+def test_an_event_that_cannot_be_applied_stays_stored_and_comes_again(feedback):
+    """Nothing is lost: while somebody holds the delivery, its events wait."""
+    feedback.mailed()
+    with feedback.sessions() as holder, holder.begin():
+        holder.execute(text("SELECT 1 FROM deliveries WHERE id = :id FOR UPDATE"), {"id": feedback.delivery})
+        feedback.sendgrid(feedback.event("delivered"))
+        assert feedback.outcomes() == [None]
+    feedback.run("UPDATE provider_events SET not_before = clock_timestamp()")
+    assert feedback.apply().outcomes() == ["delivered"]
