@@ -40,6 +40,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     say_when_unavailable(app)
     for blueprint in (public, health, campaigns, webhooks):
         app.register_blueprint(blueprint)
+    # Browsers ask for it by this name, whatever a page says.
+    app.add_url_rule("/favicon.ico", "favicon", lambda: app.send_static_file("shop.svg"))
     show_inbox(app, settings)
     if settings.smtp_url is not None:
         app.extensions[TEST_SENDER] = make_test_sender(settings, shop.links)

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy.orm import Session, sessionmaker
 
 from config.settings import Settings
@@ -42,6 +42,18 @@ def browser_type_launch_args() -> dict[str, object]:
 def browser_context_args() -> dict[str, object]:
     """Nothing but the defaults: addresses come from `served`."""
     return {}
+
+
+PATIENCE_MS = 90_000
+"""A page may take long on a busy machine; what it shows is what is tested."""
+
+
+@pytest.fixture(autouse=True)
+def patient(request) -> None:
+    """Wait as long as a busy machine needs, for pages and for what is expected on them."""
+    expect.set_options(timeout=30_000)
+    if "context" in request.fixturenames or "page" in request.fixturenames:
+        request.getfixturevalue("context").set_default_timeout(PATIENCE_MS)
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class Watch:
 
     def _said(self, message) -> None:
         if message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
 
     def _asked(self, request) -> None:
         host = urlsplit(request.url).hostname
