@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from config.keys import Keys
 from mailer import address as addresses
-from mailer.consent.ledger import lock_customers
+from mailer.consent.ledger import grant, lock_customers, refuse_underage
 from mailer.errors import AddressMoved, InputProblem
 from mailer.models import Address, Customer
 from mailer.suppression import lock_addresses
@@ -31,6 +33,27 @@ def add(session: Session, keys: Keys, customer: Customer, address: str | None = 
         hashed = addresses.hash_address(keys, parsed.canonical)
         session.add(Address(customer_id=customer.id, address=parsed.written, address_hash=hashed, domain=parsed.domain))
         session.flush()
+    return customer
+
+
+def sign_up(
+    session: Session,
+    keys: Keys,
+    customer: Customer,
+    address: str,
+    wordings: Sequence[int],
+    *,
+    source: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> Customer:
+    """Store a person with a yes to each of `wordings`; the age is looked at before anything is written.
+
+    Raises Underage for somebody under 18 or of unknown age: nothing about them is kept (checks 117 and 119).
+    """
+    refuse_underage(customer.birth_date, declared_adult=customer.declared_adult_at is not None)
+    add(session, keys, customer, address)
+    for wording_id in wordings:
+        grant(session, customer.id, wording_id, source=source, evidence=evidence)
     return customer
 
 

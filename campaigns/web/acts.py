@@ -55,7 +55,14 @@ def give_back(campaign_id: int) -> Answer:
 @campaigns.post("/campaigns/<int:campaign_id>/start")
 @needs("author", "approver")
 def start(campaign_id: int) -> Answer:
-    return change(campaign_id, lambda session: operations.start(session, campaign_id, operator_id()))
+    """Once. Whoever clicks again is told that it was started, and nothing happens."""
+
+    def begin(session: Session) -> None:
+        answer = operations.start(session, campaign_id, operator_id())
+        if not answer.started:
+            raise Refused(answer.words)
+
+    return change(campaign_id, begin)
 
 
 @campaigns.post("/campaigns/<int:campaign_id>/pause")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -164,6 +165,13 @@ def source_of(it: Typed) -> Source:
     values: dict[str, Any] = {}
     for name, text in it.values.items():
         values[name] = _listed(name, text) if isinstance(known.get(name), Several) else text
+    broken = {
+        place: "This must be one line, without hidden characters. Type it again."
+        for place, words in (("subject", it.subject), ("preheader", it.preheader))
+        if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in words)
+    }
+    if broken:
+        raise FormProblems(broken)
     return Source(it.kind, "en", it.subject, it.preheader, it.mjml, it.text, values)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from flask import Flask
+from flask_wtf.csrf import CSRFError
 
 from mailer.web.chrome import answer_problem, dress
 from mailer.web.edge import lend_sessions
@@ -19,4 +20,5 @@ def open_desk(app: Flask, shop: Shop) -> None:
     dress(app, ZoneInfo(shop.settings.shop_zone))
     sign_operators_in(app, shop.keys)
     app.register_error_handler(429, answer_problem)
+    app.register_error_handler(CSRFError, answer_problem)
     app.register_blueprint(people)

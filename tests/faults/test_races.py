@@ -76,7 +76,7 @@ def test_with_a_hung_provider_the_opt_out_answers_in_about_a_second_from_its_sto
 
 
 def test_with_a_slow_provider_no_first_byte_is_later_than_the_window(sends):
-    """Flaw F1 of the design: progress does not extend the window."""
+    """Progress does not extend the window."""
     people = sends.people(16)
     sends.campaign(people)
     begun = time.monotonic()
@@ -163,7 +163,7 @@ def test_a_stop_by_typed_address_during_a_change_of_address_stops_that_address(s
 
 
 def test_an_opt_out_reaches_every_record_with_the_same_address(sends):
-    """Flaw F8 of the design: two records, one address, one no."""
+    """Two records, one address, one no."""
     first, second = sends.people(1, address="two@example.com") + sends.people(1, address="two@example.com")
     sends.campaign([second])
     stop(sends, first)

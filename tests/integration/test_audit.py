@@ -95,3 +95,17 @@ def test_erased_evidence_leaves_the_chain_whole(sent):
     """Each link covers a salted digest: the personal part can go."""
     sent.run("DELETE FROM consent_evidence")
     assert findings(sent)["audit"] == "ok"
+
+
+def test_an_opt_out_while_the_audit_reads_is_no_finding(sent, monkeypatch):
+    """It looks at one moment: what is committed between two of its statements is not there for it."""
+    chain, said = audit._chain, []
+
+    def interrupted(*args):
+        if not said:
+            said.append(optout.stop_person(sent.engine, customer_id=args[0], scope="all", source="one_click"))
+        chain(*args)
+
+    monkeypatch.setattr(audit, "_chain", interrupted)
+    assert audit.verify_now(sent.engine)["audit"] == "ok"
+    assert said[0].via == "ledger"

@@ -149,7 +149,7 @@ def test_two_records_with_one_address_get_one_mail(sends):
 
 
 def test_an_address_that_moves_to_another_record_is_not_mailed_twice(sends):
-    """Flaw F2 of the design: the key is the address as rendered."""
+    """The key is the address as rendered."""
     first, second = sends.people(2)
     sends.campaign([first, second])
     provider = MemoryProvider()
@@ -321,7 +321,7 @@ def test_the_reaper_leaves_a_live_hand_over_alone(sends):
 
 
 def test_cancelled_rows_are_swept_at_every_tick_not_only_once(sends):
-    """Flaw F6 of the design: rows come back to pending after the first sweep."""
+    """Rows come back to pending after the first sweep."""
     people = sends.people(3)
     sends.campaign(people)
     attempt = sends.intend()

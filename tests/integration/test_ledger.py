@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
+from mailer import customers
 from mailer.consent import ledger
 from mailer.consent.eligible import policy_floor
 from mailer.consent.policy import SHOP_ZONE, Action, Allowed, Person, decide, fold
@@ -188,3 +189,20 @@ def test_a_suppression_without_its_address_lock_is_refused(session, keys):
     session.add(Suppression(address_hash=b"x" * 32, scope="all", reason="complaint"))
     with pytest.raises(DBAPIError, match="lock_addresses"):
         session.flush()
+
+
+def test_a_sign_up_by_a_minor_keeps_nothing_of_them(session, keys):
+    """Check 117: the age is looked at before anything is stored."""
+    before = session.scalar(text("SELECT count(*) FROM customers"))
+    today = datetime.now(UTC).astimezone(SHOP_ZONE).date()
+    for facts in ({"birth_date": today - timedelta(days=17 * 365)}, {}):
+        with pytest.raises(Underage, match="18"):
+            customers.sign_up(session, keys, Customer(**facts), "kid@example.com", [], source="signup")
+    assert session.scalar(text("SELECT count(*) FROM customers")) == before
+
+
+def test_a_sign_up_by_an_adult_is_a_person_with_their_yes(session, keys):
+    words = factories.wording(session)
+    adult = Customer(declared_adult_at=factories.LONG_AGO)
+    customers.sign_up(session, keys, adult, "asha.new@example.com", [words.id], source="signup")
+    assert state(session, adult) is True

@@ -140,7 +140,8 @@ def test_returning_needs_a_word_to_the_author(desk, anita, farhan):
 def test_starting_twice_starts_once(desk, anita, farhan):
     campaign_id = desk.approved("anita", "farhan")
     assert anita.post(f"/campaigns/{campaign_id}/start").status_code == 303
-    assert anita.post(f"/campaigns/{campaign_id}/start").status_code == 303
+    again = anita.post(f"/campaigns/{campaign_id}/start")
+    assert (again.status_code, "It was started already" in again.text) == (409, True)
     assert anita.get(f"/campaigns/{campaign_id}").text.count("Started · ") == 1
 
 
@@ -159,6 +160,7 @@ UNUSABLE = [
     ("rate", "fast", "whole number of messages a minute"),
     ("rate", "0", "whole number of messages a minute"),
     ("subject", "{{ person.shoe_size }}", "shoe_size"),
+    ("subject", "Hello\u0085Bcc: x@example.com", "one line"),
     ("text", "No way to stop in here", "unsubscribe"),
     ("mjml", "<mjml><mj-body>", "MJML"),
     ("value__button_url", "http://plain.example", "https://"),

@@ -19,15 +19,14 @@ def command() -> None:
 @click.pass_obj
 def verify(settings: Settings) -> None:
     """Derive anew why each message could leave. Prints one JSON object; exit status 1 if anything is off."""
-    from mailer.audit import verify as findings_of
-    from mailer.db import create_engine_from, session_factory
+    from mailer.audit import verify_now
+    from mailer.db import create_engine_from
     from workers.installation import reachable
     from workers.runtime import required
 
     with reachable(settings) as found:
         engine = create_engine_from(required(found.database_url, "DATABASE_URL"), name="askfirst audit")
-        with session_factory(engine)() as session:
-            findings = findings_of(session)
+        findings = verify_now(engine)
         engine.dispose()
     print(json.dumps(findings, ensure_ascii=False))
     sys.exit(0 if findings["off"] == 0 else 1)

@@ -25,6 +25,7 @@ from campaigns import operations
 from campaigns.models import Campaign
 from config.keys import Keys
 from config.settings import Settings
+from mailer import audit
 from mailer.consent.links import Links
 from mailer.db import create_engine_from
 from mailer.models import Delivery
@@ -150,8 +151,9 @@ def _play(
     killed = _send(engine, ready.id, leavers, listener)
     clicks = leavers.finish()
     listener.say("looking into the inbox and the ledger")
+    findings = audit.verify_now(engine)
     with Session(engine) as session:
-        verdict = judge(session, folder, ready.id, clicks, time.monotonic() - began)
+        verdict = judge(session, folder, ready.id, clicks, time.monotonic() - began, findings)
     return Told(supervisor, staff, ready, killed, clicks, verdict)
 
 

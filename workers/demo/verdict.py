@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import rules, segments
 from campaigns.models import Campaign
-from mailer import audit, inbox
+from mailer import inbox
 from mailer.consent.ledger import as_event
 from mailer.consent.policy import SHOP_ZONE, Allowed, Event, Person, decide, fold
 from mailer.message import delivery_of
@@ -63,8 +63,15 @@ class Verdict:
         return not self.broken
 
 
-def judge(session: Session, folder: Path, campaign_id: int, clicks: Sequence[Click], seconds: float) -> Verdict:
-    """Return the verdict over one campaign that has ended."""
+def judge(
+    session: Session,
+    folder: Path,
+    campaign_id: int,
+    clicks: Sequence[Click],
+    seconds: float,
+    findings: Mapping[str, Any],
+) -> Verdict:
+    """Return the verdict over one campaign that has ended; `findings` are the audit's."""
     messages = messages_in(folder)
     deliveries = {row.id: row for row in session.scalars(select(Delivery).where(Delivery.campaign_id == campaign_id))}
     states = Counter(delivery.state for delivery in deliveries.values())
@@ -84,11 +91,11 @@ def judge(session: Session, folder: Path, campaign_id: int, clicks: Sequence[Cli
         "duplicates": duplicates(messages),
         "after_opt_out": after_opt_out(messages, deliveries, clicks),
         "without_consent": without_consent(session, messages, deliveries),
-        "audit": audit.verify(session)["audit"],
+        "audit": findings["audit"],
         "seconds": round(seconds, 1),
     }
     stopped = [click for click in clicks if click.waiting and _never_mailed(click, messages, deliveries)]
-    broken = [*_sums(numbers, states, exclusions), *_promises(numbers, clicks, stopped)]
+    broken = [*_sums(numbers, states, exclusions), *_promises(numbers, clicks, stopped), *findings["offenders"]]
     begun = [message.begun_at for message in messages]
     return Verdict(numbers, dict(exclusions), max(begun, default=0.0) - min(begun, default=0.0), tuple(broken))
 
