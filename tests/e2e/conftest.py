@@ -134,6 +134,7 @@ def page(context: BrowserContext, watch: Watch) -> Page:
 def plain_page(browser: Browser) -> Iterator[Page]:
     """A browser whose JavaScript is turned off."""
     context = browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE_MS)
     watch = Watch(context)
     yield context.new_page()
     context.close()

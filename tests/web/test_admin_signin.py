@@ -175,6 +175,16 @@ def test_the_cookie_is_bound_to_this_host_and_to_tls(desk):
     assert "remember" not in cookie
 
 
+@pytest.mark.parametrize("path", ["/favicon.ico", "/static/shop.svg", "/healthz"])
+def test_what_a_page_only_fetches_never_touches_a_session(desk, path):
+    """It may be answered after the next person has signed in, or after sign-out: a cookie in it would undo that."""
+    visitor = desk.visitor("anita", "author")
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=1), tick=False):
+        assert "Set-Cookie" in visitor.get("/").headers  # an act moves the end of the session
+        with visitor.get(path) as fetched:
+            assert "Set-Cookie" not in fetched.headers
+
+
 def test_nothing_is_remembered_beyond_the_session(desk):
     desk.operator("anita", "author")
     answer = desk.stranger().sign_in("anita", remember="y")

@@ -1,0 +1,16 @@
+"""a person decides what nobody knows"""
+
+from __future__ import annotations
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
+
+
+def downgrade() -> None:
+    raise NotImplementedError("askfirst only migrates forward: restore a backup instead")
