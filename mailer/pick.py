@@ -30,6 +30,8 @@ class Job:
     return_domain: str
     as_of: datetime | None = None
     rate_per_second: float | None = None
+    provider: str | None = None
+    """Who carries it; None for the installation's own."""
 
 
 @dataclass(frozen=True, slots=True)

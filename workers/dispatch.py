@@ -18,11 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from campaigns import audience
-from mailer import delivery, pick, rests, throttle
-from mailer.compose import Composer
+from mailer import delivery, pick, records, rests, throttle
 from mailer.db import SessionFactory
 from mailer.pick import Candidate, Job
-from mailer.providers.base import Provider
+from workers.carriers import BATCH_MOST, Carrier, Carriers, NoCarrier
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +29,8 @@ SLICE_SECONDS = 10.0
 PICK = 500
 BATCH_SECONDS = 0.1
 """What a batch should take: an opt-out waits for the batch that holds its person."""
-BATCH_LIMITS = (4, 64)
-MOST_TOGETHER = 1000
-"""People in a batch where one request carries them all."""
+FIRST_BATCH = 8.0
+LEAST_BATCH = 4
 SLOW_SECONDS = 0.4
 """Half of W. A batch that took longer is halved at once, down to one message."""
 SMOOTH_SECONDS = 0.25
@@ -58,12 +56,11 @@ class Dispatcher:
     """What a worker process knows between slices. One thread uses it."""
 
     sessions: SessionFactory
-    provider: Provider
-    composer: Composer
+    carriers: Carriers
     worker: str
     stop: threading.Event
-    batch: float = 8.0
-    most: int = BATCH_LIMITS[1]
+    batches: dict[str, float] = field(default_factory=dict)
+    """How many messages the next batch has, by provider: each is as fast as it is."""
     cursors: dict[int, Cursor] = field(default_factory=dict)
 
     def run(self, campaign_id: int) -> bool:
@@ -72,11 +69,11 @@ class Dispatcher:
         with structlog.contextvars.bound_contextvars(campaign_id=campaign_id, worker=self.worker):
             while not self.stop.is_set() and time.monotonic() < until:
                 expanding = self._expand(campaign_id)
-                job, due = self._due(campaign_id)
-                if job is None:
+                job, carrier, due = self._due(campaign_id)
+                if job is None or carrier is None:
                     return False
                 if due:
-                    if not self._send(job, due, until):
+                    if not self._send(job, carrier, due, until):
                         return False
                 elif not expanding:
                     return False
@@ -86,19 +83,29 @@ class Dispatcher:
         with self.sessions() as session, session.begin():
             return not (step := audience.expand(session, campaign_id)).done and step.stopped is None
 
-    def _due(self, campaign_id: int) -> tuple[Job | None, Sequence[Candidate]]:
+    def _due(self, campaign_id: int) -> tuple[Job | None, Carrier | None, Sequence[Candidate]]:
         with self.sessions() as session:
             job = pick.read_job(session, campaign_id)
             if job is None:
                 self.cursors.pop(campaign_id, None)
-                return None, ()
-            if rests.left(session, self.provider.name) > 0:
-                return job, ()  # asked to wait: picking would only send everybody round once more
-            most = max(PICK, self.most)
+                return None, None, ()
+            try:
+                carrier = self.carriers.of(session, job)
+            except NoCarrier as trouble:
+                self._pause(campaign_id, str(trouble))
+                return None, None, ()
+            if rests.left(session, carrier.provider.name) > 0:
+                return job, carrier, ()  # asked to wait: picking would only send everybody round once more
+            most = max(PICK, carrier.most)
             limit = most if job.rate_per_second is None else max(1, min(most, int(job.rate_per_second * 2)))
             # Both ways, always: one row that can't be taken just now must not keep the others waiting.
             back = pick.come_back(session, campaign_id, limit=limit)
-            return job, [*back, *self._onwards(session, campaign_id, limit)]
+            return job, carrier, [*back, *self._onwards(session, campaign_id, limit)]
+
+    def _pause(self, campaign_id: int, reason: str) -> None:
+        log.error("campaign_paused", campaign_id=campaign_id, why=reason)
+        with self.sessions() as session, session.begin():
+            records.pause(session, campaign_id, reason)
 
     def _onwards(self, session: Session, campaign_id: int, limit: int) -> Sequence[Candidate]:
         cursor = self.cursors.get(campaign_id)
@@ -122,21 +129,21 @@ class Dispatcher:
         cursor.rest = min(2 * cursor.rest, LONGEST_REST_SECONDS)
         return ()
 
-    def _send(self, job: Job, due: Iterable[Candidate], until: float) -> bool:
+    def _send(self, job: Job, carrier: Carrier, due: Iterable[Candidate], until: float) -> bool:
         """Deliver batch by batch; return whether it is worth going on in this slice."""
         taken = 0
         waiting = deque(due)
         while waiting and not self.stop.is_set() and time.monotonic() < until:
-            batch = [waiting.popleft() for _ in range(min(len(waiting), self._size(job)))]
+            batch = [waiting.popleft() for _ in range(min(len(waiting), self._size(job, carrier)))]
             if not self._wait_for_slot(job, len(batch), until - time.monotonic()):
                 return False
-            taken += self._deliver(job, batch)
+            taken += self._deliver(job, carrier, batch)
         # Nothing could be taken: others hold these people. The clock wakes us again.
         return taken > 0 or self.stop.is_set()
 
-    def _size(self, job: Job) -> int:
-        smooth = self.most if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
-        return max(1, min(int(self.batch), smooth))
+    def _size(self, job: Job, carrier: Carrier) -> int:
+        smooth = carrier.most if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
+        return max(1, min(int(self.batches.get(carrier.provider.name, FIRST_BATCH)), smooth))
 
     def _wait_for_slot(self, job: Job, messages: int, patience: float) -> bool:
         if job.rate_per_second is None:
@@ -145,14 +152,14 @@ class Dispatcher:
             wait = throttle.reserve(session, job.campaign_id, messages, patience=patience)
         return wait is not None and not self.stop.wait(wait)
 
-    def _deliver(self, job: Job, batch: Sequence[Candidate]) -> int:
+    def _deliver(self, job: Job, carrier: Carrier, batch: Sequence[Candidate]) -> int:
         attempt_id = uuid4()
         with self.sessions() as session:
-            prepared = self.composer.compose(session, job, batch, attempt_id)
+            prepared = carrier.composer.compose(session, job, batch, attempt_id)
         began = time.monotonic()
         try:
             ended = delivery.deliver(
-                self.sessions, self.provider, job, prepared, worker=self.worker, attempt_id=attempt_id
+                self.sessions, carrier.provider, job, prepared, worker=self.worker, attempt_id=attempt_id
             )
         except DBAPIError as trouble:
             if getattr(trouble.orig, "sqlstate", None) != "55P03":
@@ -160,21 +167,23 @@ class Dispatcher:
             # T1 met somebody's lock: nothing happened, and the row is picked again.
             log.info("intent_postponed", rows=len(batch))
             return 0
-        self._adapt(len(batch), time.monotonic() - began)
+        self._adapt(carrier, len(batch), time.monotonic() - began)
         log.info("batch", **ended)
         return sum(ended.values())
 
-    def _adapt(self, messages: int, seconds: float) -> None:
-        if self.most > BATCH_LIMITS[1]:
-            # One request for all: it takes about as long for few as for many.
-            if seconds > SLOW_SECONDS:
-                self.batch = max(BATCH_LIMITS[1], messages / 2)
-            else:
-                self.batch = max(self.batch, min(self.most, messages * 2))
-            return
+    def _adapt(self, carrier: Carrier, messages: int, seconds: float) -> None:
+        name = carrier.provider.name
+        self.batches[name] = adapted(self.batches.get(name, FIRST_BATCH), carrier.most, messages, seconds)
+
+
+def adapted(batch: float, most: int, messages: int, seconds: float) -> float:
+    """Return how many messages the next batch should have, when one of `messages` took so many seconds."""
+    if most > BATCH_MOST:
+        # One request for all: it takes about as long for few as for many.
         if seconds > SLOW_SECONDS:
-            self.batch = max(1.0, messages / 2)
-            return
-        fits = messages * BATCH_SECONDS / max(seconds, 0.001)
-        low, high = BATCH_LIMITS
-        self.batch = min(high, max(low, 0.7 * self.batch + 0.3 * fits))
+            return max(BATCH_MOST, messages / 2)
+        return max(batch, min(most, messages * 2))
+    if seconds > SLOW_SECONDS:
+        return max(1.0, messages / 2)
+    fits = messages * BATCH_SECONDS / max(seconds, 0.001)
+    return min(most, max(LEAST_BATCH, 0.7 * batch + 0.3 * fits))

@@ -24,19 +24,23 @@ from config.settings import Settings
 from mailer import dkim
 from mailer.compose import Composer
 from mailer.consent.links import Links
-from mailer.db import create_engine_from, session_factory
+from mailer.db import SessionFactory, create_engine_from, session_factory
 from mailer.dkim import Signers
 from mailer.notices import Lists
 from mailer.providers.base import HAND_OVER_SECONDS, Provider
 from mailer.providers.smtp import SmtpProvider
 from workers import actors
 from workers.broker import make_broker
-from workers.dispatch import BATCH_LIMITS, MOST_TOGETHER, Dispatcher
+from workers.carriers import BATCH_MOST, Carrier, Carriers
+from workers.dispatch import Dispatcher
 from workers.pacing import Paced
 from workers.startup import check_database, check_deadlines, check_root_key
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+MOST_TOGETHER = 1000
+"""People in a batch where one request carries them all."""
 
 
 def run_worker(settings: Settings, queue: str) -> None:
@@ -64,19 +68,28 @@ def dispatching(settings: Settings, stop: threading.Event) -> Iterator[Dispatche
     check_deadlines()
     name = f"{socket.gethostname()}:{os.getpid()}"
     engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst worker {os.getpid()}")
-    provider = make_provider(settings)
+    keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
+    sessions = session_factory(engine)
+    carriers = make_carriers(settings, sessions, Links(keys, settings.public_url))
     try:
         check_database(engine)
-        keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
         check_root_key(engine, keys)
-        sessions = session_factory(engine)
-        together = settings.sendgrid_api_key is not None
-        composer = Composer(Links(keys, settings.public_url), make_signers(settings), letters=together)
-        most = MOST_TOGETHER if together else BATCH_LIMITS[1]
-        yield Dispatcher(sessions, Paced(provider, sessions), composer, name, stop, most=most)
+        yield Dispatcher(sessions, carriers, name, stop)
     finally:
-        provider.close()
+        carriers.close()
         engine.dispose()
+
+
+def make_carriers(settings: Settings, sessions: SessionFactory, links: Links) -> Carriers:
+    """Return everybody who carries mail for this installation, by name."""
+    together = settings.sendgrid_api_key is not None
+    provider = make_provider(settings)
+
+    def made() -> Carrier:
+        composer = Composer(links, make_signers(settings), letters=together)
+        return Carrier(Paced(provider, sessions), composer, MOST_TOGETHER if together else BATCH_MOST)
+
+    return Carriers({provider.name: made}, provider.name)
 
 
 def make_provider(settings: Settings) -> Provider:

@@ -18,7 +18,8 @@ from mailer.providers.sendgrid import SendGridProvider
 from mailer.providers.sendgrid_message import filled
 from tests.integration.envelopes import Open, envelope
 from tests.sendgrid_double import KEY, SendGrid, serving
-from workers.dispatch import Cursor, Dispatcher
+from workers.carriers import Carrier, Carriers
+from workers.dispatch import FIRST_BATCH, Cursor, Dispatcher, adapted
 from workers.pacing import Paced
 from workers.runtime import make_lists, make_provider, make_signers
 
@@ -36,6 +37,11 @@ def two_workers(account, committed):
         yield [Paced(provider, committed.sessions) for provider in providers]
         for provider in providers:
             provider.close()
+
+
+def dispatching(sends, provider, composer, most=64):
+    carriers = Carriers.only(Carrier(provider, composer, most))
+    return Dispatcher(sends.sessions, carriers, "test:1", threading.Event())
 
 
 def left(committed):
@@ -92,7 +98,7 @@ def test_a_worker_leaves_people_pending_while_the_provider_rests(sends, keys):
     sends.campaign(people)
     provider = MemoryProvider()
     composer = Composer(Links(keys, "https://mail.example.com"))
-    dispatcher = Dispatcher(sends.sessions, provider, composer, "test:1", threading.Event())
+    dispatcher = dispatching(sends, provider, composer)
     with sends.sessions() as session, session.begin():
         rests.ask(session, "memory", 60, "-")
     assert dispatcher.run(sends.campaign_id) is False
@@ -132,7 +138,7 @@ def test_what_a_campaign_sends_is_signed_for_its_senders_domain(sends, keys):
     provider = MemoryProvider()
     signer = dkim.Signer("example.com", "2026", rsa.generate_private_key(65537, 2048))
     composer = Composer(Links(keys, "https://mail.example.com"), dkim.Signers([signer]))
-    Dispatcher(sends.sessions, provider, composer, "test:1", threading.Event()).run(sends.campaign_id)
+    dispatching(sends, provider, composer).run(sends.campaign_id)
     name, value = signer.record()
     records = {f"{name}.".encode(): value.encode()}
     assert len(provider.contents) == 2
@@ -148,7 +154,7 @@ def test_a_campaign_goes_out_in_one_request_and_everybody_gets_their_own_mail(se
     composer = Composer(Links(keys, "https://mail.example.com"), letters=True)
     with serving(account) as host:
         provider = SendGridProvider(KEY, host=host, seconds=5)
-        dispatcher = Dispatcher(sends.sessions, provider, composer, "test:1", threading.Event(), most=1000)
+        dispatcher = dispatching(sends, provider, composer, 1000)
         dispatcher.cursors[sends.campaign_id] = Cursor(0, 0)
         dispatcher.run(sends.campaign_id)
         provider.close()
@@ -168,11 +174,14 @@ def test_a_campaign_goes_out_in_one_request_and_everybody_gets_their_own_mail(se
     assert len({person["headers"]["Message-ID"] for _, _, person in account.taken}) == 5
 
 
-def test_a_batch_grows_to_a_whole_request_and_shrinks_when_it_is_slow(sends, keys):
-    composer = Composer(Links(keys, "https://mail.example.com"))
-    dispatcher = Dispatcher(sends.sessions, MemoryProvider(), composer, "test:1", threading.Event(), most=1000)
+def test_a_batch_grows_to_a_whole_request_and_shrinks_when_it_is_slow():
+    batch = FIRST_BATCH
     for _ in range(8):
-        dispatcher._adapt(int(dispatcher.batch), 0.1)
-    assert dispatcher.batch == 1000
-    dispatcher._adapt(1000, 0.9)
-    assert dispatcher.batch == 500
+        batch = adapted(batch, 1000, int(batch), 0.1)
+    assert batch == 1000
+    assert adapted(batch, 1000, 1000, 0.9) == 500
+
+
+def test_over_our_own_connections_a_batch_stays_small_and_a_slow_one_may_be_a_single_message():
+    assert adapted(64, 64, 64, 0.01) == 64
+    assert adapted(2, 64, 2, 0.9) == 1
