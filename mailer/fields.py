@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -104,48 +105,82 @@ class _Sheet:
         }
 
     def _thing(self, row: Row[Any]) -> Mapping[str, str] | None:
-        """A product as a card, or None where it is nobody's business but the person's."""
-        shelf = shelf_of(row.category, row.department, row.name)
-        if shelf is None:
-            return None
-        less = row.price_paise * (100 - self.percent_off) // 100 if self.percent_off else None
-        return {
-            "name": shortened(row.name),
-            "category": row.category,
-            "price": rupees(row.price_paise),
-            "offer_price": "" if less is None else rupees(less // 100 * 100),
-            "url": f"{self.shop}/p/{quote(row.external_ref, safe='')}",
-            **self._drawn(shelf.drawing),
-        }
+        return _card(
+            row.name,
+            row.department,
+            row.category,
+            row.external_ref,
+            row.price_paise,
+            self.percent_off,
+            self.shop,
+            self.assets,
+        )
 
     def _bought(self, often: list[Row[Any]], last: list[Row[Any]]) -> Fields:
-        shelves = dict.fromkeys(
-            shelf for row in often if (shelf := shelf_of(row.category)) and shelf.drawing != "basket"
-        )
-        liked = list(shelves)[: _most("bought.often")]
+        liked = _liked(tuple([row.category for row in often]), self.shop, self.assets)
         newest = next((row for row in last if shelf_of(row.category, row.department, row.name)), None)
         return {
-            "words": in_a_row([shelf.name for shelf in liked]),
-            "often": [
-                {
-                    "name": shelf.name,
-                    "title": shelf.name.capitalize(),
-                    "url": f"{self.shop}/c/{shelf.name.replace(' ', '-')}",
-                    **self._drawn(shelf.drawing),
-                }
-                for shelf in liked
-            ],
+            **liked,
             "last_name": shortened(newest.name) if newest else "",
             "last_date": self._day(newest.placed_at) if newest else "",
             "last_place": "",
         }
 
-    def _drawn(self, drawing: str) -> Mapping[str, str]:
-        return {"picture": f"{self.assets}/t-{drawing}.png", "picture_dark": f"{self.assets}/n-{drawing}.png"}
-
     def _day(self, moment: datetime) -> str:
-        local = moment.astimezone(self.zone)
-        return f"{local.day} {local:%B %Y}"
+        return _in_words(moment.astimezone(self.zone).date())
+
+
+# -- what comes again for many people, said once ----------------------------------------------------------
+# All of it is made of its arguments alone; nobody writes into what these return.
+
+_REMEMBERED = 8192
+
+
+@lru_cache(_REMEMBERED)
+def _card(
+    name: str, department: str, category: str, ref: str, paise: int, percent_off: int, shop: str, assets: str
+) -> Mapping[str, str] | None:
+    """A product as a card, or None where it is nobody's business but the person's."""
+    shelf = shelf_of(category, department, name)
+    if shelf is None:
+        return None
+    less = paise * (100 - percent_off) // 100 if percent_off else None
+    return {
+        "name": shortened(name),
+        "category": category,
+        "price": rupees(paise),
+        "offer_price": "" if less is None else rupees(less // 100 * 100),
+        "url": f"{shop}/p/{quote(ref, safe='')}",
+        **_drawn(shelf.drawing, assets),
+    }
+
+
+@lru_cache(_REMEMBERED)
+def _liked(categories: tuple[str, ...], shop: str, assets: str) -> Mapping[str, Any]:
+    """The shelves of what somebody often buys: in a row of words, and as cards."""
+    shelves = dict.fromkeys(shelf for name in categories if (shelf := shelf_of(name)) and shelf.drawing != "basket")
+    liked = list(shelves)[: _most("bought.often")]
+    return {
+        "words": in_a_row([shelf.name for shelf in liked]),
+        "often": [
+            {
+                "name": shelf.name,
+                "title": shelf.name.capitalize(),
+                "url": f"{shop}/c/{shelf.name.replace(' ', '-')}",
+                **_drawn(shelf.drawing, assets),
+            }
+            for shelf in liked
+        ],
+    }
+
+
+def _drawn(drawing: str, assets: str) -> Mapping[str, str]:
+    return {"picture": f"{assets}/t-{drawing}.png", "picture_dark": f"{assets}/n-{drawing}.png"}
+
+
+@lru_cache(_REMEMBERED)
+def _in_words(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
 
 
 def complete(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,6 +213,7 @@ def _place(source: str) -> str:
     return _PLACES.get(source, "as our records show")
 
 
+@cache
 def _most(path: str) -> int:
     found: Any = FIELDS
     for name in path.split("."):

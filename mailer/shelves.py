@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ _SHELVES: tuple[tuple[Shelf, str], ...] = (
 _PATTERNS = tuple((shelf, re.compile(words, re.IGNORECASE)) for shelf, words in _SHELVES)
 
 
+@lru_cache(16_384)
 def shelf_of(*words: str) -> Shelf | None:
     """The shelf of a product or category, by any of its names; ANYTHING if none fits; None: never speak of it."""
     if any(_NEVER.search(word) for word in words):

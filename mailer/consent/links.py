@@ -10,7 +10,7 @@ Signed rather than stored: a link outlives retention jobs and erasure (RFC 8058 
 from __future__ import annotations
 
 import base64
-import hashlib
+import binascii
 import hmac
 import re
 from dataclasses import dataclass
@@ -47,6 +47,8 @@ SHAPE = re.compile(rf"v1\.([0-9]{{2}})\.([A-Za-z0-9_-]{{{BODY_LENGTH}}})\.([A-Za
 LENGTH = len("v1.01.") + BODY_LENGTH + 1 + TAG_LENGTH
 NO_DELIVERY = UUID(int=0)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_IN_EVERY_MAIL = (Kind.UNSUBSCRIBE, Kind.PREFERENCES, Kind.WHY)
+_TO_URL = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,16 @@ class Links:
         self._keys = keys
         self._base = public_url.rstrip("/")
         self._key_id = key_id
+        # Four links in every mail: what is the same in all links of a kind is put together once.
+        self._starts = {kind: f"{self._base}/{path}/" for kind, path in PATHS.items()}
+        self._secrets = {kind: keys.derive(_name(kind), key_id) for kind in Kind}
 
     def for_mail(
         self, customer_ref: bytes, purpose: str, delivery_id: UUID, *, issued_at: datetime, language: str = "en"
     ) -> MailLinks:
         """Return the links of one mail to one person."""
-        body = _body(customer_ref, delivery_id, purpose, language, issued_at)
-        return MailLinks(*(self._url(kind, body) for kind in (Kind.UNSUBSCRIBE, Kind.PREFERENCES, Kind.WHY)))
+        head = self._head(_body(customer_ref, delivery_id, purpose, language, issued_at))
+        return MailLinks(*[self._url(kind, head) for kind in _IN_EVERY_MAIL])
 
     def unsubscribe(
         self,
@@ -98,7 +103,7 @@ class Links:
         language: str | None = None,
     ) -> str:
         """Return the link that stops `purpose` (or all) for this person: by button, or by one-click POST."""
-        return self._url(Kind.UNSUBSCRIBE, _body(customer_ref, delivery_id, purpose, language, issued_at))
+        return self._url(Kind.UNSUBSCRIBE, self._head(_body(customer_ref, delivery_id, purpose, language, issued_at)))
 
     def preferences(
         self,
@@ -110,7 +115,7 @@ class Links:
         language: str | None = None,
     ) -> str:
         """Return the link to the person's choices; it works for 30 days from `issued_at`."""
-        return self._url(Kind.PREFERENCES, _body(customer_ref, delivery_id, purpose, language, issued_at))
+        return self._url(Kind.PREFERENCES, self._head(_body(customer_ref, delivery_id, purpose, language, issued_at)))
 
     def why(
         self,
@@ -122,7 +127,7 @@ class Links:
         language: str | None = None,
     ) -> str:
         """Return the link to the proof: which yes this mail relied on."""
-        return self._url(Kind.WHY, _body(customer_ref, delivery_id, purpose, language, issued_at))
+        return self._url(Kind.WHY, self._head(_body(customer_ref, delivery_id, purpose, language, issued_at)))
 
     def address_of(self, path: str) -> str:
         """Return an address of ours that says nothing about anybody: a picture, the front page."""
@@ -131,7 +136,7 @@ class Links:
     def also(self, claim: Claim, kind: Kind) -> str:
         """Return the token of another kind that the mail of `claim` carried: it says no more and lives no longer."""
         body = _body(claim.customer_ref, claim.delivery_id, claim.purpose, claim.language, claim.issued_on)
-        return self._token(kind, body)
+        return self._token(kind, self._head(body))
 
     def verify(self, token: str, kind: Kind, now: datetime) -> Claim | None:
         """Return what `token` says if we wrote it as a link of this `kind` and it still holds at `now`, else None.
@@ -142,21 +147,34 @@ class Links:
         if parts is None:
             return None
         key_id, body, tag = parts.groups()
-        if not hmac.compare_digest(self._tag(kind, f"v1.{key_id}.{body}", int(key_id)), tag.encode()):
+        secret = self._keys.derive(_name(kind), int(key_id))
+        if not hmac.compare_digest(_tag(secret, f"v1.{key_id}.{body}".encode()), tag.encode()):
             return None
         claim = _read(kind, base64.urlsafe_b64decode(body))
         return None if _expired(claim, now) else claim
 
-    def _url(self, kind: Kind, body: bytes) -> str:
-        return f"{self._base}/{PATHS[kind]}/{self._token(kind, body)}"
+    def _url(self, kind: Kind, head: bytes) -> str:
+        return self._starts[kind] + self._token(kind, head)
 
-    def _token(self, kind: Kind, body: bytes) -> str:
-        head = f"v1.{self._key_id:02d}.{base64.urlsafe_b64encode(body).decode()}"
-        return f"{head}.{self._tag(kind, head, self._key_id).decode()}"
+    def _head(self, body: bytes) -> bytes:
+        """What every link with this body begins with, whatever its kind."""
+        return b"v1.%02d.%b" % (self._key_id, _in_letters(body))
 
-    def _tag(self, kind: Kind, head: str, key_id: int) -> bytes:
-        digest = hmac.digest(self._keys.derive(f"link:{kind.value}", key_id), head.encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest[:TAG_BYTES])
+    def _token(self, kind: Kind, head: bytes) -> str:
+        return (head + b"." + _tag(self._secrets[kind], head)).decode()
+
+
+def _name(kind: Kind) -> str:
+    return f"link:{kind.value}"
+
+
+def _tag(secret: bytes, head: bytes) -> bytes:
+    return _in_letters(hmac.digest(secret, head, "sha256")[:TAG_BYTES])
+
+
+def _in_letters(whole: bytes) -> bytes:
+    """Base64 with - and _ (RFC 4648 s.5), without the two calls around it."""
+    return binascii.b2a_base64(whole, newline=False).translate(_TO_URL)
 
 
 def _body(
