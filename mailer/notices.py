@@ -18,7 +18,7 @@ FIRST_WAIT, LONGEST_WAIT = 60, 6 * 3600
 
 
 class Lists(Protocol):
-    """A provider's own lists. Each call returns what went wrong, or nothing. Saying it twice changes nothing."""
+    """A provider's own lists. Calls return what went wrong, or nothing. Saying it twice changes nothing."""
 
     name: str
 
@@ -34,6 +34,12 @@ class Lists(Protocol):
         """Have what is kept about `addresses` erased."""
         ...
 
+    def stopped(self, after: int) -> tuple[Sequence[str], bool, str]:
+        """Return the addresses on its list after the first `after`, whether they are the last, and what went wrong."""
+        ...
+
+
+_KEEPER = text("INSERT INTO list_keepers (provider) VALUES (:provider) ON CONFLICT DO NOTHING")
 
 # Mail is wanted only where something is granted and nothing stops the address: whatever is unclear is a stop.
 _DUE = text("""
@@ -44,10 +50,12 @@ _DUE = text("""
                                             AND x.scope = 'all' AND x.lifted_at IS NULL)) AS wanted
       FROM provider_notices n
      WHERE n.provider = :provider AND n.told_at IS NULL AND n.not_before <= clock_timestamp()
+       AND (n.kind = 'standing' OR NOT EXISTS (SELECT 1 FROM addresses o WHERE o.address_hash = n.address_hash))
      ORDER BY n.id LIMIT :limit FOR UPDATE OF n SKIP LOCKED
 """)
 _TOLD = text("""
-    UPDATE provider_notices SET told_at = clock_timestamp(), address = NULL, problem = NULL WHERE id = ANY(:ids)
+    UPDATE provider_notices SET told_at = clock_timestamp(), address = NULL, address_hash = NULL,
+           problem = NULL WHERE id = ANY(:ids)
 """)
 _AGAIN = text("""
     UPDATE provider_notices SET tries = tries + 1, problem = :problem,
@@ -55,6 +63,11 @@ _AGAIN = text("""
                         + make_interval(secs => least(:first * power(2, least(tries, 20)), :longest))
      WHERE id = ANY(:ids)
 """)
+
+
+def keep(session: Session, lists: Lists) -> None:
+    """Note that this provider keeps lists: from now on it is told. Before the first mail is handed to it."""
+    session.execute(_KEEPER, {"provider": lists.name})
 
 
 def tell(session: Session, lists: Lists) -> dict[str, int]:

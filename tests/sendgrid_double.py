@@ -15,6 +15,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
 KEY = "SG.made-up-key.for-tests"
 RESERVED = {
@@ -104,6 +105,11 @@ class SendGrid:
             if request.method == "DELETE" and request.path.startswith("/v3/asm/suppressions/global/"):
                 self.stopped.discard(request.path.rpartition("/")[2].replace("%40", "@"))
                 return Told(204)
+            if request.method == "GET" and request.path.startswith("/v3/suppression/unsubscribes?"):
+                query = parse_qs(request.path.partition("?")[2])
+                start, most = int(query["offset"][0]), min(int(query["limit"][0]), 500)
+                listed = [{"created": 1_790_000_000, "email": one} for one in sorted(self.stopped)]
+                return Told(200, json.dumps(listed[start : start + most]).encode())
             if request.method == "POST" and request.path == "/v3/recipients/erasejob":
                 self.erased += request.json["email_addresses"]
                 return Told(202, b'{"job_id": "j1"}')

@@ -22,7 +22,7 @@ from campaigns import tending
 from config.keys import Keys
 from config.logging import configure
 from config.settings import Settings
-from mailer import digest, notices, optout, reaper
+from mailer import comparing, digest, notices, optout, reaper
 from mailer.consent.links import Links
 from mailer.db import create_engine_from, session_factory
 from mailer.feedback.applying import BATCH, Applier
@@ -57,7 +57,7 @@ def run(settings: Settings) -> None:
     check_root_key(engine, keys)
     applier = Applier(engine, keys, Links(keys, settings.public_url))
     broker = make_broker(required(settings.redis_url, "REDIS_URL"))
-    clock = Clock(engine, broker, settings.workers, settings.data, make_lists(settings), applier)
+    clock = Clock(engine, broker, settings.workers, settings.data, make_lists(settings), applier, keys)
     while not stop.is_set():
         began = time.monotonic()
         clock.tick()
@@ -75,6 +75,7 @@ class Clock:
         data: Path,
         lists: notices.Lists | None = None,
         applier: Applier | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self._engine = engine
         self._data = data
@@ -85,6 +86,7 @@ class Clock:
         self._settled: dict[int, int] = {}
         self._swept: set[int] = set()
         self._lists = lists
+        self._keys = keys
         self._telling: threading.Thread | None = None
         self._applier = applier
         self._applying: threading.Thread | None = None
@@ -170,7 +172,7 @@ class Clock:
             log.exception("duty_failed", duty="apply_feedback")
 
     def tell_providers(self) -> None:
-        """Tell the provider what it must know, as long as it hears us."""
+        """Tell the provider what it must know, as long as it hears us; once a day look whether it still does."""
         if self._lists is None:
             return
         try:
@@ -180,7 +182,11 @@ class Clock:
                 if done["again"]:
                     log.warning("provider_not_told", provider=self._lists.name, notices=done["again"])
                 if not done["told"]:
-                    return
+                    break
+            while self._keys is not None:
+                with self._sessions() as session, session.begin():
+                    if not comparing.look(session, self._lists, self._keys):
+                        return
         except Exception:
             log.exception("duty_failed", duty="tell_providers")
 

@@ -41,7 +41,7 @@ from mailer.models.feedback import Alert, KeptMail, ProviderEvent, SoftBounce
 from mailer.models.mandates import Installation, Mandate, Revision, SenderIdentity
 from mailer.models.operators import Operator, OperatorAct, Role
 from mailer.models.people import Address, Customer, CustomerLimit
-from mailer.models.providers import ProviderNotice, ProviderRest
+from mailer.models.providers import ListComparison, ListedAddress, ListKeeper, ProviderNotice, ProviderRest
 from mailer.models.rates import RateCount
 
 __all__ = [
@@ -62,6 +62,9 @@ __all__ = [
     "Installation",
     "KeptMail",
     "LedgerDigest",
+    "ListComparison",
+    "ListKeeper",
+    "ListedAddress",
     "Mandate",
     "OpenHandover",
     "Operator",

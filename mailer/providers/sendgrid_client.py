@@ -201,15 +201,21 @@ class _Api(Client):  # type: ignore[misc]  # the package has no types
     def post(self, request_body: Any, *, until: float | None = None, begin: Begin = lambda: True) -> Answer:
         return self._call("POST", request_body, until, begin)
 
+    def get(self, *, query: Mapping[str, int] | None = None, until: float | None = None) -> Answer:
+        return self._call("GET", None, until, lambda: True, query)
+
     def delete(self, *, until: float | None = None) -> Answer:
         return self._call("DELETE", None, until, lambda: True)
 
-    def _call(self, method: str, given: Any, until: float | None, begin: Begin) -> Answer:
+    def _call(
+        self, method: str, given: Any, until: float | None, begin: Begin, query: Mapping[str, int] | None = None
+    ) -> Answer:
         body = given if isinstance(given, bytes) else b"" if given is None else json.dumps(given).encode()
-        parts = urlsplit(self._build_url(None))
+        parts = urlsplit(self._build_url(dict(query) if query else None))
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         headers = {**self.request_headers, "Content-Type": "application/json", "Connection": "keep-alive"}
         until = time.monotonic() + self.timeout if until is None else until
-        return self.connections.exchange(method, parts.path, headers, body, until=until, begin=begin)
+        return self.connections.exchange(method, path, headers, body, until=until, begin=begin)
 
 
 def api(key: str, host: str, *, seconds: float, context: ssl.SSLContext | None = None) -> Any:

@@ -1,11 +1,14 @@
-"""SendGrid's own lists: who may get nothing by it, and whom it must forget (`mailer.notices`).
+"""SendGrid's own lists: who may get nothing by it, and whom it must forget (`mailer.notices`),
+and who is on them (`mailer.comparing`).
 
 The global list, because our mail names no group of theirs: a group's list would stop nothing. Somebody who says no
-to one purpose and yes to another is therefore not on it; our own gate keeps them apart.
+to one purpose and yes to another is therefore not on it; our own gate keeps them apart. Nor would it be safe: SendGrid
+puts addresses for a group that doesn't exist on the global list.
 """
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +18,7 @@ from mailer.providers import sendgrid_replies
 from mailer.providers.sendgrid import HOST
 from mailer.providers.sendgrid_client import Answer, NotBegun, Unanswered, Unwritten, api
 
+PAGE = 500
 SECONDS = 5.0
 """For each call. It is repeated until it was heard, so it need not wait long."""
 
@@ -44,6 +48,20 @@ class SendGridLists:
     def erase(self, addresses: Sequence[str]) -> str:
         """POST /v3/recipients/erasejob (at most 5,000 addresses)."""
         return _problem(self._api.recipients.erasejob.post, {"email_addresses": list(addresses)})
+
+    def stopped(self, after: int) -> tuple[list[str], bool, str]:
+        """GET /v3/suppression/unsubscribes, by offset."""
+        query = {"limit": PAGE, "offset": after}
+        try:
+            answer: Answer = self._api.suppression.unsubscribes.get(query=query)
+            if answer.status != 200:
+                return [], True, f"{answer.status} {sendgrid_replies.words_of(answer.body)}".strip()
+            found = [str(entry["email"]) for entry in json.loads(answer.body)]
+        except (NotBegun, Unwritten, Unanswered) as trouble:
+            return [], True, str(trouble) or type(trouble).__name__
+        except (ValueError, KeyError, TypeError):
+            return [], True, "its list is not the JSON that is documented"
+        return found, len(found) < PAGE, ""
 
     def close(self) -> None:
         """Close the connections that rest."""

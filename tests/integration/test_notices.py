@@ -217,3 +217,43 @@ def test_customers_added_without_an_address_can_be_withdrawn(sends, keys):
         person = customers.add(session, keys, factories.Customer(declared_adult_at=factories.LONG_AGO), None).id
         ledger.withdraw(session, person, "all", source="helpline")
     assert waiting(sends) == []
+
+
+def test_an_address_that_gave_way_to_another_is_erased_there(sends, mailed, lists, account, keys):
+    person, address = mailed
+    with sends.sessions() as session, session.begin():
+        customers.change_address(session, keys, person, "new@example.com")
+    assert waiting(sends) == [("erasure", address)]
+    assert tell(sends, lists)["told"] == 1
+    assert account.erased == [address]
+
+
+def test_an_address_is_not_erased_there_while_somebody_else_here_has_it(sends, mailed, lists, account, keys):
+    person, address = mailed
+    (other,) = sends.people(1)
+    with sends.sessions() as session, session.begin():
+        customers.change_address(session, keys, other, address)
+        customers.change_address(session, keys, person, "new@example.com")
+    assert tell(sends, lists) == {"told": 0, "again": 0}
+    with sends.sessions() as session, session.begin():
+        customers.change_address(session, keys, other, "newer@example.com")
+    tell(sends, lists)
+    assert account.erased == [address]
+
+
+def test_a_provider_of_any_name_is_told_once_it_is_known_to_keep_lists(sends):
+    class ByAnother(MemoryProvider):
+        name = "news"
+
+    first, second = sends.people(2)
+    sends.campaign([first])
+    sends.deliver(ByAnother())
+    optout.stop_person(sends.engine, customer_id=first, scope="all", source="one_click")
+    assert waiting(sends) == []
+    with sends.sessions() as session, session.begin():
+        notices.keep(session, ByAnother())
+        notices.keep(session, ByAnother())
+    sends.campaign([second])
+    sends.deliver(ByAnother())
+    optout.stop_person(sends.engine, customer_id=second, scope="all", source="one_click")
+    assert sends.query("SELECT provider, customer_id FROM provider_notices") == [("news", second)]
