@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailer.errors import WrongState
 
 STATES = ("draft", "waiting", "approved", "sending", "paused", "sent", "cancelled")
-EVENTS = ("submit", "return", "approve", "edit", "start", "pause", "resume", "cancel", "finish")
+EVENTS = ("submit", "return", "approve", "edit", "start", "pause", "resume", "cancel", "finish", "resend")
 
 TABLE: dict[tuple[str, str], str] = {
     ("draft", "edit"): "draft",
@@ -26,7 +26,11 @@ TABLE: dict[tuple[str, str], str] = {
     ("sending", "finish"): "sent",
     ("paused", "resume"): "sending",
     ("paused", "cancel"): "cancelled",
-    # Nothing leads out of sent and cancelled: a message that left stays sent, and a stop stays a stop.
+    # Two people may want a second message to those of whom nobody knows whether they got the first.
+    ("sending", "resend"): "sending",
+    ("paused", "resend"): "paused",
+    ("sent", "resend"): "sending",
+    # Nothing else leads out of sent, and nothing out of cancelled: a stop stays a stop.
 }
 
 MANDATES = {

@@ -22,7 +22,16 @@ IDLE_IN_TRANSACTION = 15.0
 APPEND_ONLY = ("consent_events", "delivery_attempts", "operator_acts", "suppression_events", "ledger_digests")
 """Tables that the application's role may add to and read, and nothing else."""
 
-NEVER_REMOVED = ("suppressions", "stop_requests", "revisions", "wordings", "approvals", "consent_state")
+NEVER_REMOVED = (
+    "suppressions",
+    "stop_requests",
+    "revisions",
+    "wordings",
+    "approvals",
+    "consent_state",
+    "resend_requests",
+    "resend_rows",
+)
 """Tables of which the application's role may remove nothing: a no is not undone by taking its row away."""
 
 NAMES = {

@@ -6,7 +6,7 @@ from collections import Counter
 
 from sqlalchemy import text
 
-from mailer import delivery, pick
+from mailer import delivery, doubts, pick
 from mailer.delivery import Prepared
 from tests import factories
 
@@ -57,6 +57,14 @@ class Sending:
             c=campaign_id or self.campaign_id,
         )
         return {row.customer_id: (row.state, row.reason) for row in rows}
+
+    def send_again(self, person) -> None:
+        """Two people decide that what is in doubt for `person` goes out once more."""
+        self.run("UPDATE deliveries SET state = 'unconfirmed' WHERE customer_id = :p AND state = 'in_doubt'", p=person)
+        with self.sessions() as session, session.begin():
+            one, another = factories.operator(session).id, factories.operator(session).id
+            request, _ = doubts.propose(session, self.campaign_id, one, "The line broke")
+            doubts.approve(session, request, another)
 
     def query(self, statement, **values):
         with self.sessions() as session:

@@ -44,6 +44,7 @@ _ENDING = text("""
 """)
 _IN_DOUBT = text("""
     SELECT campaign_id FROM mandates WHERE as_of > clock_timestamp() - interval '40 days'
+    UNION SELECT campaign_id FROM resend_requests WHERE decided_at > clock_timestamp() - interval '40 days'
 """)
 
 

@@ -6,6 +6,7 @@ the chain, all in the caller's transaction. Doing it again changes nothing and s
 
 from campaigns.drafts import create_campaign, edit, submit, write_content
 from campaigns.operations.approving import approve, return_
+from campaigns.operations.deciding import ask_to_send_again, close, send_again, turn_down
 from campaigns.operations.running import AudienceGrew, Start, TestSender, cancel, pause, resume, send_test, start
 
 __all__ = [
@@ -13,14 +14,18 @@ __all__ = [
     "Start",
     "TestSender",
     "approve",
+    "ask_to_send_again",
     "cancel",
+    "close",
     "create_campaign",
     "edit",
     "pause",
     "resume",
     "return_",
+    "send_again",
     "send_test",
     "start",
     "submit",
+    "turn_down",
     "write_content",
 ]

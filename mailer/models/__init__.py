@@ -2,7 +2,8 @@
 
 `people` customers and addresses, `consent` the ledger and its projection, `catalogue` what they bought and wish
 for, `mandates` all a delivery may know of a campaign, `deliveries` snapshot, queue and receipt in one row,
-`operators` who works here and what they did, `rates` how often was asked, `providers` what carriers must know. Start
+`operators` who works here and what they did, `rates` how often was asked, `doubts` who
+wants to send again what nobody knows of, `providers` what carriers must know. Start
 with `consent`.
 """
 
@@ -37,12 +38,14 @@ from mailer.models.deliveries import (
     DeliveryAttempt,
     OpenHandover,
 )
+from mailer.models.doubts import ResendRequest, ResendRow
 from mailer.models.feedback import Alert, KeptMail, ProviderEvent, SoftBounce
 from mailer.models.mandates import Installation, Mandate, Revision, SenderIdentity
 from mailer.models.operators import Operator, OperatorAct, Role
 from mailer.models.people import Address, Customer, CustomerLimit
 from mailer.models.providers import ListComparison, ListedAddress, ListKeeper, ProviderNotice, ProviderRest
 from mailer.models.rates import RateCount
+from mailer.models.senders import DomainState, ProviderCircuit
 
 __all__ = [
     "Address",
@@ -59,6 +62,7 @@ __all__ = [
     "CustomerTotals",
     "Delivery",
     "DeliveryAttempt",
+    "DomainState",
     "Installation",
     "KeptMail",
     "LedgerDigest",
@@ -74,12 +78,15 @@ __all__ = [
     "PolicyChange",
     "PolicyVersion",
     "Product",
+    "ProviderCircuit",
     "ProviderEvent",
     "ProviderNotice",
     "ProviderRest",
     "PurchaseFacet",
     "Purpose",
     "RateCount",
+    "ResendRequest",
+    "ResendRow",
     "Revision",
     "Role",
     "SenderIdentity",

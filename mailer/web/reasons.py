@@ -67,6 +67,11 @@ REASONS: dict[str, Reason] = {
     "quiet_hours": Reason("Night where they are", "it is night where they are", "It goes on by itself in the morning."),
     "ledger_changed": Reason("Changed their mind just then", "they changed their choices just then", AGAIN),
     "address_changed": Reason("Address changed just then", "their address changed just then", AGAIN),
+    "send_again": Reason(
+        "To be sent again",
+        "two people decided to send it again",
+        "It waits its turn; the check before leaving runs again.",
+    ),
     "on_hold": Reason("On hold", "everything is on hold", "It goes on when the hold is lifted."),
     "campaign_paused": Reason("Paused", "the campaign is paused", "It goes on when somebody resumes it."),
     "approval_changed": Reason(

@@ -261,7 +261,7 @@ def test_who_shares_the_address_of_somebody_sent_again_and_then_withheld_reaches
     sends.campaign([first, second])
     sends.deliver(MemoryProvider(usually=Act(RESET)), candidates=sends.due()[:1])
     assert sends.states()[first][0] == "in_doubt"
-    sends.run("UPDATE deliveries SET state = 'pending', resend_approved_by = 1 WHERE customer_id = :p", p=first)
+    sends.send_again(first)
     with sends.sessions() as session, session.begin():
         ledger.withdraw(session, first, "festive", source="helpline")
     provider = MemoryProvider()
