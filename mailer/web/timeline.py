@@ -36,6 +36,7 @@ SOURCES = {
     "typed_address": "by typing their address on the stop page",
     "helpline": "by the helpline",
     "complaint": "by reporting a message as spam",
+    "provider_list": "at the mail provider, which stopped them before we did",
     "checkout": "when ordering, on the web",
     "store": "in a shop",
     "web_form": "on our sign-up form",
