@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from mailer import refusals
 from mailer.pick import Job
 
 BACK = ("pending", "withheld", "cancelled")
@@ -117,6 +118,9 @@ def settle(
             },
         )
     session.execute(_CLOSE, common)
+    refused = [(r.delivery_id, r.code) for r in results if r.delivery_id in done and r.state == "refused_by_provider"]
+    if refused:
+        refusals.keep(session, attempt_id, refused)
 
 
 def pause(session: Session, campaign_id: int, reason: str) -> None:

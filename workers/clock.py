@@ -168,6 +168,7 @@ class Clock:
         try:
             while self._applier.apply_waiting() == BATCH:
                 pass
+            self._applier.apply_refusals()
             self._applier.judge_softs()
         except Exception:
             log.exception("duty_failed", duty="apply_feedback")

@@ -23,7 +23,7 @@ from mailer.consent.links import Links
 from mailer.consent.policy import ALL
 from mailer.db import session_factory
 from mailer.errors import BadAddress
-from mailer.feedback import mails, sendgrid, softs
+from mailer.feedback import mails, refused, sendgrid, softs
 from mailer.feedback.facts import HARMLESS, Fact, What
 from mailer.feedback.settling import NOT_YET, UNKNOWN, settle, settle_one, whose
 
@@ -34,7 +34,7 @@ MOST_TRIES = 60
 
 _WAITING = text("""
     SELECT id, source, body, received_at FROM provider_events
-     WHERE applied_at IS NULL AND not_before <= clock_timestamp() AND tries < :most
+     WHERE applied_at IS NULL AND not_before <= clock_timestamp() AND tries < :most AND source <> 'handover'
      ORDER BY not_before, id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 _ONE = text("""
@@ -75,6 +75,16 @@ class Applier:
         for event_id in apart:
             self._alone(event_id)
         return len(rows)
+
+    def apply_refusals(self) -> int:
+        """Read what servers refused at hand-over; return how many refusals were done."""
+        sessions, done = session_factory(self.engine), 0
+        while True:
+            with sessions() as session, session.begin():
+                some = refused.apply_next(session)
+            if not some:
+                return done
+            done += some
 
     def judge_softs(self) -> int:
         """Suppress the addresses that have had their chances; return how many."""

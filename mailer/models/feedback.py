@@ -24,7 +24,8 @@ class ProviderEvent(Base):
     __table_args__ = (
         UniqueConstraint("source", "dedupe_key"),
         Index("ix_provider_events_waiting", "not_before", "id", postgresql_where=text("applied_at IS NULL")),
-        CheckConstraint("source IN ('sendgrid', 'mail')", name="source"),
+        Index("ix_provider_events_refused", "id", postgresql_where=text("applied_at IS NULL AND source = 'handover'")),
+        CheckConstraint("source IN ('sendgrid', 'mail', 'handover')", name="source"),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -63,6 +64,11 @@ class KeptMail(Base):
         CheckConstraint("kind IN ('letter', 'unreadable', 'unproved', 'unclear')", name="kind"),
         Index("ix_kept_mails_customer_id", "customer_id", "id"),
         Index("ix_kept_mails_waiting", "id", postgresql_where=text("forwarded_at IS NULL AND kind = 'letter'")),
+        Index("ix_kept_mails_open", "id", postgresql_where=text("handled_at IS NULL")),
+        CheckConstraint(
+            "handled_as IN ('done', 'opt_out', 'bounce') AND (handled_at IS NULL) = (handled_as IS NULL)",
+            name="handled",
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -77,6 +83,14 @@ class KeptMail(Base):
     received_at: Mapped[datetime]
     forwarded_at: Mapped[datetime | None]
     """When it went on to the helpline's address."""
+    tries: Mapped[int] = mapped_column(server_default="0")
+    not_before: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    problem: Mapped[str | None]
+    """Why it has not gone on yet."""
+    handled_at: Mapped[datetime | None]
+    handled_by: Mapped[int | None] = mapped_column(BigInteger)
+    handled_as: Mapped[str | None]
+    """What somebody here decided: `done`, `opt_out` or `bounce`."""
 
 
 class Alert(Base):
