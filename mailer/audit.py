@@ -6,25 +6,20 @@ ranges, so memory stays flat however many there are. `askfirst audit verify` pri
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
-from mailer import digest
-from mailer.consent.ledger import evidence_digest
-from mailer.consent.policy import Action, Event, fold
+from mailer import chains, digest
+from mailer.consent.policy import fold
 
-GENESIS = hashlib.sha256(b"askfirst").digest()
 RANGE = 2000
 SHOWN = 20
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -40,6 +35,11 @@ class Findings:
         self.off += 1
         if len(self.offenders) < SHOWN:
             self.offenders.append(words)
+
+    def say_all(self, words: Iterable[str]) -> None:
+        """Note everything that is off."""
+        for one in words:
+            self.say(one)
 
     def report(self) -> dict[str, Any]:
         """Return the findings as one JSON object."""
@@ -93,8 +93,12 @@ def _verify_people(session: Session, low: int, high: int, floors: Sequence[Row[A
     deliveries = _by_customer(session, _DELIVERIES, low, high)
     for customer_id in sorted({*events, *states, *heads, *deliveries}):
         mine = events.get(customer_id, [])
-        _chain(customer_id, mine, heads.get(customer_id, []), findings)
-        _projection(customer_id, mine, states.get(customer_id, []), findings)
+        findings.counts["events"] += len(mine)
+        findings.counts["chains"] += 1
+        findings.say_all(chains.broken(customer_id, mine, heads.get(customer_id, [])))
+        standings = chains.standings(mine, states.get(customer_id, []))
+        findings.counts["standings"] += len(standings)
+        findings.say_all(chains.misread(customer_id, standings))
         for delivery in deliveries.get(customer_id, []):
             findings.counts["deliveries"] += 1
             _delivery(delivery, mine, floors, findings)
@@ -125,66 +129,6 @@ _DELIVERIES = """
       LEFT JOIN campaign_addresses k ON k.campaign_id = d.campaign_id AND k.address_hash = d.address_hash"""
 
 
-def _chain(customer_id: int, events: Sequence[Row[Any]], heads: Sequence[Row[Any]], findings: Findings) -> None:
-    before = GENESIS
-    for place, event in enumerate(events, start=1):
-        findings.counts["events"] += 1
-        name = f"consent event {event.id} of customer {customer_id}"
-        if event.seq != place:
-            findings.say(f"{name}: sequence {event.seq} where {place} belongs")
-        if bytes(event.prev_hash) != before or bytes(event.hash) != consent_hash(event):
-            findings.say(f"{name}: the chain is broken here")
-        if event.wording_id is not None and _sha(event.words or "") != _bytes(event.wording_digest):
-            findings.say(f"{name}: the stored words are not those that were agreed to")
-        if event.salt is not None and evidence_digest(bytes(event.salt), event.document) != _bytes(
-            event.evidence_digest
-        ):
-            findings.say(f"{name}: its evidence is not what was recorded")
-        before = bytes(event.hash)
-    findings.counts["chains"] += 1
-    head = heads[0] if heads else None
-    ends = (0, GENESIS) if head is None else (head.seq, bytes(head.hash))
-    if ends != (len(events), before):
-        findings.say(f"customer {customer_id}: the head of the chain is not its last event")
-
-
-def _evidence(event: Any) -> bytes:
-    return evidence_digest(bytes(event.salt), event.document)
-
-
-def consent_hash(event: Any) -> bytes:
-    """Return the hash that a ledger entry must have: SHA-256 over the hash before it and its fields as JSON."""
-    fields = [
-        event.customer_id,
-        event.seq,
-        event.id,
-        event.action,
-        event.purpose,
-        event.channel,
-        _micros(event.occurred_at),
-        _micros(event.recorded_at),
-        event.source,
-        event.policy_version_id,
-        event.wording_id,
-        _hex(event.wording_digest),
-        _hex(event.evidence_digest),
-    ]
-    return _link(event.prev_hash, fields)
-
-
-def _projection(customer_id: int, events: Sequence[Row[Any]], states: Sequence[Row[Any]], findings: Findings) -> None:
-    standing = fold(map(_event, events))
-    derived = {
-        purpose: (s.granted, s.seq, s.event_id, s.policy_version_id, s.withdrawn_at)
-        for purpose, s in standing.purposes.items()
-    }
-    stored = {s.purpose: (s.granted, s.seq, s.event_id, s.policy_version_id, s.withdrawn_at) for s in states}
-    for purpose in sorted(derived.keys() | stored.keys()):
-        findings.counts["standings"] += 1
-        if derived.get(purpose) != stored.get(purpose):
-            findings.say(f"customer {customer_id}, {purpose}: the stored standing is not what the ledger comes to")
-
-
 def _delivery(row: Any, events: Sequence[Row[Any]], floors: Sequence[Row[Any]], findings: Findings) -> None:
     name = f"delivery {row.id} (campaign {row.campaign_id}, customer {row.customer_id})"
     for words in _delivery_problems(row, events, floors):
@@ -194,7 +138,7 @@ def _delivery(row: Any, events: Sequence[Row[Any]], floors: Sequence[Row[Any]], 
 def _delivery_problems(row: Any, events: Sequence[Row[Any]], floors: Sequence[Row[Any]]) -> Iterator[str]:
     # Only what the ledger held when the gate looked: a later no doesn't make an earlier message wrong.
     seen = [event for event in events if event.seq <= (row.ledger_seq_seen or 0)]
-    standing = fold(map(_event, seen)).purposes.get(row.purpose)
+    standing = fold(map(chains.as_event, seen)).purposes.get(row.purpose)
     if len(seen) != row.ledger_seq_seen or row.ledger_seq_seen == 0:
         yield "it saw a ledger that was not there"
     if standing is None or not standing.granted or standing.event_id != row.consent_event_id:
@@ -236,13 +180,12 @@ def _verify_suppressions(session: Session, findings: Findings) -> None:
 
 
 def _verify_acts(session: Session, findings: Findings) -> None:
-    before, seq = GENESIS, 0
+    before, seq = chains.GENESIS, 0
     told = text("SELECT a.*, a.document::text AS told FROM operator_acts a ORDER BY seq")
     for act in session.execute(told, execution_options={"yield_per": 1000}):
         findings.counts["acts"] += 1
         seq += 1
-        fields = [act.seq, act.operator_id, act.act, act.subject, act.told, _micros(act.at)]
-        if act.seq != seq or bytes(act.prev_hash) != before or bytes(act.hash) != _link(act.prev_hash, fields):
+        if act.seq != seq or bytes(act.prev_hash) != before or bytes(act.hash) != chains.act_hash(act):
             findings.say(f"operator act {act.seq}: the chain is broken here")
         before, seq = bytes(act.hash), act.seq
 
@@ -275,29 +218,3 @@ def _floor(floors: Sequence[Row[Any]], purpose: str, at: datetime | None) -> int
         return 2**31
     held = [f.policy_version_id for f in floors if f.purpose == purpose and f.effective_at <= at]
     return max(held, default=0)
-
-
-def _event(row: Any) -> Event:
-    return Event(
-        row.seq, row.id, Action(row.action), row.purpose, row.occurred_at, row.recorded_at, row.policy_version_id
-    )
-
-
-def _link(before: bytes, fields: Sequence[object]) -> bytes:
-    return hashlib.sha256(bytes(before) + json.dumps(fields, ensure_ascii=False).encode()).digest()
-
-
-def _micros(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(microseconds=1)
-
-
-def _sha(words: str) -> bytes:
-    return hashlib.sha256(words.encode()).digest()
-
-
-def _bytes(value: bytes | None) -> bytes | None:
-    return None if value is None else bytes(value)
-
-
-def _hex(value: bytes | None) -> str | None:
-    return None if value is None else bytes(value).hex()

@@ -28,11 +28,13 @@ NEVER_REMOVED = (
     "revisions",
     "wordings",
     "approvals",
-    "consent_state",
     "resend_requests",
     "resend_rows",
 )
 """Tables of which the application's role may remove nothing: a no is not undone by taking its row away."""
+
+KEPT_BY_TRIGGER = ("consent_state", "consent_heads")
+"""Tables that nobody writes: the ledger's trigger derives them, as the role that owns it."""
 
 NAMES = {
     "ix": "ix_%(column_0_N_label)s",
@@ -130,6 +132,7 @@ def grant_to(url: str, app_role: str) -> None:
             f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
             f"REVOKE UPDATE, DELETE, TRUNCATE ON {', '.join(APPEND_ONLY)} FROM {role}",
             f"REVOKE DELETE, TRUNCATE ON {', '.join(NEVER_REMOVED)} FROM {role}",
+            f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {', '.join(KEPT_BY_TRIGGER)} FROM {role}",
             f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON alembic_version FROM {role}",
         ):
             connection.execute(text(statement))

@@ -64,6 +64,22 @@ def test_the_ledger_is_append_only_for_its_owner_too(committed, keys, statement)
         connection.execute(text(statement))
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE consent_state SET granted = true",
+        "INSERT INTO consent_state (customer_id, purpose, granted, seq, event_id) VALUES (1, 'offer', true, 1, 1)",
+        "DELETE FROM consent_state",
+        "UPDATE consent_heads SET withdrawn_all_at = NULL",
+    ],
+)
+def test_the_application_can_make_a_yes_by_the_ledger_alone(session, keys, statement):
+    """What the gate reads is derived by the ledger's trigger; the role may not write it."""
+    factories.agreeing(session, keys)
+    with pytest.raises(DBAPIError, match="permission denied"):
+        session.execute(text(statement))
+
+
 def test_a_grant_by_a_minor_changes_nothing(session, keys):
     """Check 117."""
     today = datetime.now(UTC).astimezone(SHOP_ZONE).date()

@@ -30,3 +30,7 @@ BEGIN
 END $$;
 CREATE TRIGGER addresses_changed_tell AFTER UPDATE OF address_hash ON addresses
   FOR EACH ROW WHEN (OLD.address_hash <> NEW.address_hash) EXECUTE FUNCTION addresses_tell();
+
+-- The projection says who may be mailed. Only the ledger's trigger writes it, as the role that owns the tables: the
+-- application's role may append to the ledger and can't make a yes in any other way.
+ALTER FUNCTION consent_events_before() SECURITY DEFINER SET search_path = public, pg_temp;
