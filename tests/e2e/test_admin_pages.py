@@ -67,18 +67,24 @@ def test_pages_without_anything_on_them_are_fit_for_everybody(page, watch, serve
 
 
 def test_pages_of_campaigns_are_fit_for_everybody(page, served, staff, two):
-    staff.people(3)
+    staff.people(4)
     staff.others(1)
     sending = staff.sending(*two, name="Lamps")
     staff.settle(sending, "accepted", 1)
     staff.settle(sending, "withheld", 1, "capped")
+    staff.settle(sending, "unconfirmed", 1, "no_final_answer")
     staff.settle(sending, "in_doubt", 1, "worker_lost")
     draft, waiting, approved = staff.draft(two[0]), staff.waiting(two[0]), staff.approved(*two)
     sign_in(page, served, two[0])
     for path in ("/", "/campaigns", f"/campaigns/{draft}", f"/campaigns/{draft}/edit", f"/campaigns/{approved}"):
         page.goto(served.url + path)
         look(page)
-    for path in (f"/campaigns/{sending}", f"/campaigns/{sending}/people?state=withheld"):
+    for path in (
+        f"/campaigns/{sending}",
+        f"/campaigns/{sending}/people?state=withheld",
+        f"/campaigns/{sending}/in-doubt",
+        "/in-doubt",
+    ):
         page.goto(served.url + path)
         look(page)
     page.context.clear_cookies()
