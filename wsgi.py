@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # Browsers ask for it by this name, whatever a page says.
     app.add_url_rule("/favicon.ico", "favicon", lambda: app.send_static_file("shop.svg"))
     show_inbox(app, settings)
-    if settings.smtp_url is not None:
+    if settings.providers:
         app.extensions[TEST_SENDER] = make_test_sender(settings, shop.links)
     return app
 

@@ -48,7 +48,8 @@ def preflight(session: Session, campaign: Campaign) -> list[Problem]:
     """Return everything that keeps `campaign` from being approved; empty means it is ready."""
     sender = session.get(SenderIdentity, campaign.sender_id, populate_existing=True)
     revision = None if campaign.revision_id is None else session.get(Revision, campaign.revision_id)
-    return [*_who(campaign), *_what(campaign, revision), *_from(sender), *_when(campaign, datetime.now(UTC))]
+    who, what, from_ = _who(campaign), _what(campaign, revision), _from(sender, campaign.purpose)
+    return [*who, *what, *from_, *_when(campaign, datetime.now(UTC))]
 
 
 def require_ready(session: Session, campaign: Campaign) -> None:
@@ -85,13 +86,16 @@ def _what(campaign: Campaign, revision: Revision | None) -> Iterator[Problem]:
         )
 
 
-def _from(sender: SenderIdentity | None) -> Iterator[Problem]:
+def _from(sender: SenderIdentity | None, purpose: str) -> Iterator[Problem]:
     if sender is None:
         yield Problem("from", "There is no such sender. Choose one.")
         return
     for field, words in _SENDER_NEEDS.items():
         if not getattr(sender, field).strip():
             yield Problem("from", f"The sender “{sender.name}” {words}")
+    if purpose not in sender.purposes:
+        words = "is not for this purpose. Choose another sender, or have an administrator allow it."
+        yield Problem("from", f"The sender “{sender.name}” {words}")
 
 
 def _when(campaign: Campaign, now: datetime) -> Iterator[Problem]:

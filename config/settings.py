@@ -145,11 +145,41 @@ def _zone(name: str) -> str:
     return name
 
 
+def _helpline(address: str) -> str:
+    local, at, domain = address.strip().rpartition("@")
+    if not at or not _LOCAL.fullmatch(local) or not _NAME.fullmatch(domain):
+        raise ValueError("is not an address such as care@example.com")
+    return address.strip()
+
+
+_LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
+
+
 def _listen(address: str) -> str:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ValueError("must be host:port; port 0 takes a free one")
     return address
+
+
+PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+FAMILIES = {"smtp_urls": ("SMTP_URL", "smtp"), "sendgrid_api_keys": ("SENDGRID_API_KEY", "sendgrid")}
+"""Fields that hold a whole family of variables: SMTP_URL_NEWS is the provider smtp-news."""
+
+
+def _family(name: str) -> tuple[str, str] | None:
+    """Field and name of a variable such as SMTP_URL_NEWS: `smtp_urls` and `news`."""
+    for field, (variable, _) in FAMILIES.items():
+        if name.startswith(f"{variable}_") and len(name) > len(variable) + 1:
+            return field, name.removeprefix(f"{variable}_").lower().replace("_", "-")
+    return None
+
+
+def _named(given: dict[str, str]) -> dict[str, str]:
+    for name in given:
+        if not PROVIDER_NAME.fullmatch(name):
+            raise ValueError("has a name after it that is not letters, digits and underscores")
+    return given
 
 
 class Settings(BaseModel):
@@ -164,11 +194,18 @@ class Settings(BaseModel):
     redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(None, alias="REDIS_URL", repr=False)
     smtp_url: Annotated[str, AfterValidator(_smtp)] | None = Field(None, alias="SMTP_URL", repr=False)
     sendgrid_api_key: str | None = Field(None, alias="SENDGRID_API_KEY", repr=False)
+    smtp_urls: Annotated[dict[str, Annotated[str, AfterValidator(_smtp)]], AfterValidator(_named)] = Field(
+        {}, alias="SMTP_URL_<NAME>", repr=False
+    )
+    sendgrid_api_keys: Annotated[dict[str, str], AfterValidator(_named)] = Field(
+        {}, alias="SENDGRID_API_KEY_<NAME>", repr=False
+    )
     sendgrid_host: Annotated[str, AfterValidator(_sendgrid)] = Field("https://api.sendgrid.com", alias="SENDGRID_HOST")
     dkim_keys: Annotated[tuple[DkimKey, ...], BeforeValidator(_dkim)] = Field((), alias="DKIM_KEYS", repr=False)
     sendgrid_webhook_keys: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
         (), alias="SENDGRID_WEBHOOK_KEYS"
     )
+    helpline_address: Annotated[str, AfterValidator(_helpline)] | None = Field(None, alias="HELPLINE_ADDRESS")
     public_url: Annotated[str, AfterValidator(_public)] = Field("https://localhost", alias="PUBLIC_URL")
     root_key: Annotated[bytes, BeforeValidator(_root_key)] | None = Field(None, alias="ASKFIRST_ROOT_KEY", repr=False)
     data: Path = Field(Path("var/askfirst"), alias="ASKFIRST_DATA")
@@ -185,9 +222,13 @@ class Settings(BaseModel):
 
         A variable that is set but empty counts as not set.
         """
-        names = {str(field.alias) for field in cls.model_fields.values()}
+        names = {str(field.alias) for name, field in cls.model_fields.items() if name not in FAMILIES}
+        given: dict[str, Any] = {name: environ[name] for name in names if environ.get(name, "").strip()}
+        for name, value in environ.items():
+            if value.strip() and (found := _family(name)) is not None:
+                given.setdefault(str(cls.model_fields[found[0]].alias), {})[found[1]] = value
         try:
-            return cls.model_validate({name: environ[name] for name in names if environ.get(name, "").strip()})
+            return cls.model_validate(given)
         except ValidationError as error:
             raise SettingsProblems(_sentences(error)) from None
 
@@ -197,8 +238,22 @@ class Settings(BaseModel):
 
     def environ(self) -> dict[str, str]:
         """Return the variables that give these settings again: how a process hands them to its children."""
-        given = {str(field.alias): getattr(self, name) for name, field in type(self).model_fields.items()}
+        fields = type(self).model_fields
+        given = {str(field.alias): getattr(self, name) for name, field in fields.items() if name not in FAMILIES}
+        for field, (variable, _) in FAMILIES.items():
+            given |= {_variable(variable, name): value for name, value in getattr(self, field).items()}
         return {name: _written(value) for name, value in given.items() if value is not None}
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The names of all who can carry mail. The first carries it for senders that name none."""
+        own = [name for name, given in (("sendgrid", self.sendgrid_api_key), ("smtp", self.smtp_url)) if given]
+        more = [f"{kind}-{name}" for field, (_, kind) in FAMILIES.items() for name in sorted(getattr(self, field))]
+        return (*own, *more)
+
+
+def _variable(variable: str, name: str) -> str:
+    return f"{variable}_{name.upper().replace('-', '_')}"
 
 
 def _written(value: object) -> str:
@@ -211,4 +266,10 @@ def _written(value: object) -> str:
 
 def _sentences(error: ValidationError) -> list[str]:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return sorted(f"{one['loc'][0]} {one['msg'].removeprefix('Value error, ')}" for one in found)
+    return sorted(f"{_place(one['loc'])} {one['msg'].removeprefix('Value error, ')}" for one in found)
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """The variable that a problem is about; of a family its member."""
+    first = str(loc[0])
+    return _variable(first.removesuffix("_<NAME>"), str(loc[1])) if first.endswith(">") and len(loc) > 1 else first

@@ -95,7 +95,8 @@ _COME_BACK = text(
 def read_job(session: Session, campaign_id: int) -> Job | None:
     """Return what a worker needs to send for a campaign, or None when it isn't sending (or all is on hold)."""
     row = session.execute(
-        text("""SELECT m.*, s.list_domain FROM mandates m JOIN senders s ON s.id = m.sender_id, installation i
+        text("""SELECT m.*, coalesce(s.return_domain, s.list_domain) AS return_domain, s.provider
+                  FROM mandates m JOIN senders s ON s.id = m.sender_id, installation i
                  WHERE m.campaign_id = :campaign AND m.state = 'sending' AND NOT i.hold"""),
         {"campaign": campaign_id},
     ).one_or_none()
@@ -108,9 +109,10 @@ def read_job(session: Session, campaign_id: int) -> Job | None:
         row.revision_id,
         row.sender_id,
         bytes(row.approved_hash),
-        row.list_domain,
+        row.return_domain,
         row.as_of,
         row.rate_per_second,
+        row.provider,
     )
 
 

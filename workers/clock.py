@@ -74,7 +74,7 @@ class Clock:
         broker: RedisBroker,
         workers: int,
         data: Path,
-        lists: notices.Lists | None = None,
+        lists: Sequence[notices.Lists] = (),
         applier: Applier | None = None,
         keys: Keys | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class Clock:
     def tick(self) -> None:
         """Do everything that is due, once."""
         duties: list[Callable[[], object]] = [self._tend, self._reap, self._fold, self._sweep, self._wake]
-        if self._lists is not None and self._ticks % TELL_EVERY == 0:
+        if self._lists and self._ticks % TELL_EVERY == 0:
             duties.append(self._tell)
         if self._applier is not None:
             duties.append(self._apply)
@@ -174,23 +174,25 @@ class Clock:
             log.exception("duty_failed", duty="apply_feedback")
 
     def tell_providers(self) -> None:
-        """Tell the provider what it must know, as long as it hears us; once a day look whether it still does."""
-        if self._lists is None:
-            return
-        try:
-            while True:
-                with self._sessions() as session, session.begin():
-                    done = notices.tell(session, self._lists)
-                if done["again"]:
-                    log.warning("provider_not_told", provider=self._lists.name, notices=done["again"])
-                if not done["told"]:
-                    break
-            while self._keys is not None:
-                with self._sessions() as session, session.begin():
-                    if not comparing.look(session, self._lists, self._keys):
-                        return
-        except Exception:
-            log.exception("duty_failed", duty="tell_providers")
+        """Tell providers what they must know, as long as they hear us; once a day look whether they still do."""
+        for lists in self._lists:
+            try:
+                self._tell_one(lists)
+            except Exception:
+                log.exception("duty_failed", duty="tell_providers", provider=lists.name)
+
+    def _tell_one(self, lists: notices.Lists) -> None:
+        while True:
+            with self._sessions() as session, session.begin():
+                done = notices.tell(session, lists)
+            if done["again"]:
+                log.warning("provider_not_told", provider=lists.name, notices=done["again"])
+            if not done["told"]:
+                break
+        while self._keys is not None:
+            with self._sessions() as session, session.begin():
+                if not comparing.look(session, lists, self._keys):
+                    return
 
     def _wake(self) -> None:
         # Bounded: a queue that nobody drains must not grow while the workers are away.

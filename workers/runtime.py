@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ from dramatiq import Worker
 from config.keys import Keys
 from config.logging import configure
 from config.settings import Settings
-from mailer import dkim
+from mailer import dkim, notices
 from mailer.compose import Composer
 from mailer.consent.links import Links
 from mailer.db import SessionFactory, create_engine_from, session_factory
@@ -81,38 +82,61 @@ def dispatching(settings: Settings, stop: threading.Event) -> Iterator[Dispatche
 
 
 def make_carriers(settings: Settings, sessions: SessionFactory, links: Links) -> Carriers:
-    """Return everybody who carries mail for this installation, by name."""
-    together = settings.sendgrid_api_key is not None
-    provider = make_provider(settings)
+    """Return everybody who carries mail for this installation, by name; the first is for senders that name none."""
+    names = required(settings.providers or None, "SMTP_URL")
+    make_signers(settings)  # a key that can't be used is told now, not with the first mail
 
-    def made() -> Carrier:
-        composer = Composer(links, make_signers(settings), letters=together)
-        return Carrier(Paced(provider, sessions), composer, MOST_TOGETHER if together else BATCH_MOST)
+    def made(name: str) -> Carrier:
+        together = is_sendgrid(name)
+        with sessions() as session, session.begin():
+            for lists in make_lists(settings) if together else ():
+                notices.keep(session, lists)
+        composer = Composer(links, make_signers(settings, name), letters=together)
+        provider = Paced(make_provider(settings, name), sessions)
+        return Carrier(provider, composer, MOST_TOGETHER if together else BATCH_MOST)
 
-    return Carriers({provider.name: made}, provider.name)
+    return Carriers({name: partial(made, name) for name in names}, names[0])
 
 
-def make_provider(settings: Settings) -> Provider:
-    """Return the provider that the settings name: SendGrid where there is a key for it, SMTP otherwise."""
-    if settings.sendgrid_api_key is not None:
+def is_sendgrid(name: str) -> bool:
+    """Whether a provider of this name is an account at SendGrid; all others speak SMTP."""
+    return name.partition("-")[0] == "sendgrid"
+
+
+def make_provider(settings: Settings, name: str | None = None) -> Provider:
+    """Return the provider of that name; without one, the one that carries what no sender names another for."""
+    name = name or (settings.providers or ("smtp",))[0]
+    short = name.partition("-")[2]
+    if is_sendgrid(name):
         from mailer.providers.sendgrid import SendGridProvider  # only now: its package is slow to load
 
-        return SendGridProvider(settings.sendgrid_api_key, host=settings.sendgrid_host)
-    return SmtpProvider(required(settings.smtp_url, "SMTP_URL"))
+        key = settings.sendgrid_api_keys.get(short) if short else settings.sendgrid_api_key
+        sendgrid = SendGridProvider(required(key, name), host=settings.sendgrid_host)
+        sendgrid.name = name
+        return sendgrid
+    smtp = SmtpProvider(required(settings.smtp_urls.get(short) if short else settings.smtp_url, "SMTP_URL"))
+    smtp.name = name
+    return smtp
 
 
-def make_signers(settings: Settings) -> Signers:
-    """Return the keys that sign our mail; none where SendGrid carries it, which signs itself."""
-    return dkim.load(settings.dkim_keys if settings.sendgrid_api_key is None else ())
+def make_signers(settings: Settings, name: str | None = None) -> Signers:
+    """Return the keys that sign what a provider carries; none for SendGrid, which signs itself."""
+    name = name or (settings.providers or ("smtp",))[0]
+    return dkim.load(() if is_sendgrid(name) else settings.dkim_keys)
 
 
-def make_lists(settings: Settings) -> Lists | None:
-    """Return the provider's lists that our opt-outs and erasures go to, where a provider keeps any."""
-    if settings.sendgrid_api_key is None:
-        return None
+def make_lists(settings: Settings) -> list[Lists]:
+    """Return the lists that our opt-outs and erasures go to, of every provider that keeps any."""
     from mailer.providers.sendgrid_lists import SendGridLists
 
-    return SendGridLists(settings.sendgrid_api_key, host=settings.sendgrid_host)
+    keys = {"sendgrid": settings.sendgrid_api_key} if settings.sendgrid_api_key else {}
+    keys |= {f"sendgrid-{name}": key for name, key in settings.sendgrid_api_keys.items()}
+    found: list[Lists] = []
+    for name, key in keys.items():
+        lists = SendGridLists(key, host=settings.sendgrid_host)
+        lists.name = name
+        found.append(lists)
+    return found
 
 
 def required(value: T | None, name: str) -> T:

@@ -30,11 +30,14 @@ def make_test_sender(settings: Settings, links: Links) -> TestSender:
         )  # only now: customers' pages must not even load the queue
 
         identity = session.get_one(SenderIdentity, campaign.sender_id)
-        job = Job(campaign.id, campaign.purpose, "marketing", revision.id, identity.id, b"", identity.list_domain)
-        content = Composer(links, make_signers(settings)).trial(
+        if identity.provider is not None and identity.provider not in settings.providers:
+            raise Refused(f"The sender uses the provider “{identity.provider}”, which the settings don’t have.")
+        returns = identity.return_domain or identity.list_domain
+        job = Job(campaign.id, campaign.purpose, "marketing", revision.id, identity.id, b"", returns)
+        content = Composer(links, make_signers(settings, identity.provider)).trial(
             session, job, revision, operator.email, _fields(revision, identity, links)
         )
-        provider = make_provider(settings)
+        provider = make_provider(settings, identity.provider)
         try:
             receipt = delivery.send_test(provider, job, operator.email, content)
         finally:

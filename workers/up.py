@@ -135,7 +135,7 @@ class Supervisor:
             self.settings = self.settings.replace(redis_url=server.url)
 
     def _start_sink(self) -> None:
-        if self.settings.smtp_url is None and self.settings.sendgrid_api_key is None:
+        if not self.settings.providers:
             listening = self._listen("127.0.0.1", 0)
             options = ("--fd", str(listening.fileno()), "--latency", str(self._sink_latency))
             self._child("sink", (*self._commands["sink"], *options), listening)

@@ -46,6 +46,7 @@ from mailer.models.people import Address, Customer, CustomerLimit
 from mailer.models.providers import ListComparison, ListedAddress, ListKeeper, ProviderNotice, ProviderRest
 from mailer.models.rates import RateCount
 from mailer.models.senders import DomainState, ProviderCircuit
+from mailer.models.senders import DomainState, ProviderCircuit
 
 __all__ = [
     "Address",
@@ -63,6 +64,7 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "DomainState",
+    "DomainState",
     "Installation",
     "KeptMail",
     "LedgerDigest",
@@ -78,6 +80,7 @@ __all__ = [
     "PolicyChange",
     "PolicyVersion",
     "Product",
+    "ProviderCircuit",
     "ProviderCircuit",
     "ProviderEvent",
     "ProviderNotice",

@@ -5,8 +5,18 @@ from __future__ import annotations
 from datetime import datetime, time
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, LargeBinary, UniqueConstraint, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailer.db import Base
@@ -29,6 +39,7 @@ class SenderIdentity(Base):
     """Who a message is from, in the person's eyes and in law (E-Commerce Rules 2020 r.4(2), CAN-SPAM 7704(a)(5))."""
 
     __tablename__ = "senders"
+    __table_args__ = (CheckConstraint("provider ~ '^[a-z0-9][a-z0-9-]{0,59}$'", name="provider"),)
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
@@ -41,7 +52,13 @@ class SenderIdentity(Base):
     care_email: Mapped[str]
     officer: Mapped[str]
     list_domain: Mapped[str]
-    """Domain of List-Id, Message-ID and return paths."""
+    """Domain of List-Id, Message-ID and, unless there is another for them, return paths."""
+    return_domain: Mapped[str | None]
+    """Domain to which failures come back."""
+    provider: Mapped[str | None]
+    """Name of the provider in the settings, where its secrets are; None for the installation's own."""
+    purposes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("all_purposes()"))
+    """What it may be used for. A campaign of another purpose is refused (trigger)."""
 
 
 class Revision(Base):

@@ -182,7 +182,7 @@ def test_the_clock_tells_until_nothing_is_left(sends, mailed, lists, account, tm
     """From the withdrawal to their list, by the duty that does it every few seconds."""
     person, address = mailed
     optout.stop_person(sends.engine, customer_id=person, scope="all", source="one_click")
-    Clock(sends.engine, make_broker(valkey_url), workers=1, data=tmp_path, lists=lists).tell_providers()
+    Clock(sends.engine, make_broker(valkey_url), workers=1, data=tmp_path, lists=[lists]).tell_providers()
     assert account.stopped == {address}
     assert waiting(sends) == []
 

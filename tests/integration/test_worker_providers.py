@@ -112,9 +112,9 @@ def test_a_worker_leaves_people_pending_while_the_provider_rests(sends, keys):
 def test_a_key_chooses_sendgrid_and_no_key_smtp(settings):
     smtp = settings.replace(smtp_url="smtp+plain://127.0.0.1:25")
     assert make_provider(smtp).name == "smtp"
-    assert make_lists(smtp) is None
+    assert make_lists(smtp) == []
     both = smtp.replace(sendgrid_api_key="SG.x")
-    assert (make_provider(both).name, make_lists(both).name) == ("sendgrid", "sendgrid")
+    assert (make_provider(both).name, [lists.name for lists in make_lists(both)]) == ("sendgrid", ["sendgrid"])
 
 
 @pytest.mark.parametrize("host", ["http://api.sendgrid.com", "https://", "https://u@h", "https://h/v3", "ftp://h"])

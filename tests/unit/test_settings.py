@@ -149,3 +149,29 @@ def test_the_readme_gives_the_defaults_that_hold():
         alias = str(Settings.model_fields[name].alias)
         assert rows[alias].default == str(getattr(settings, name))
     assert rows["ASKFIRST_DATA"].default == f"./{settings.data}"
+
+
+def test_several_providers_are_named_by_what_follows_the_variable():
+    settings = Settings.from_env(
+        {
+            "SMTP_URL": "smtps://mx.example.com",
+            "SMTP_URL_NEWS_LETTERS": "smtps://relay.example.net",
+            "SENDGRID_API_KEY_OFFERS": "SG.x",
+            "SMTP_URL_GONE": " ",
+        }
+    )
+    assert settings.providers == ("smtp", "smtp-news-letters", "sendgrid-offers")
+    assert Settings.from_env(settings.environ()) == settings
+    assert Settings.from_env({}).providers == ()
+    both = Settings.from_env({"SMTP_URL": "smtps://mx.example.com", "SENDGRID_API_KEY": "SG.x"})
+    assert both.providers == ("sendgrid", "smtp")
+
+
+def test_a_named_provider_is_checked_like_the_first_and_keeps_its_secret():
+    bad = f"smtp+plain://u:{SECRET}@mail.example.com"
+    found = problems(SMTP_URL_NEWS=bad, SMTP_URL=bad, SMTP_URL_Ä="smtps://relay.example.net")
+    assert [problem.split()[0] for problem in found] == ["SMTP_URL", "SMTP_URL_NEWS"]
+    assert SECRET not in "".join(found)
+    assert "not letters" in problems(SMTP_URL_Ä="smtps://relay.example.net")[0]
+    good = Settings.from_env({"SMTP_URL_NEWS": f"smtps://u:{SECRET}@h", "SENDGRID_API_KEY_NEWS": SECRET})
+    assert SECRET not in repr(good)

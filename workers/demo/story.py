@@ -110,7 +110,7 @@ def fresh(settings: Settings) -> Iterator[Settings]:
             forget(left)
     folder = ground / f"run-{os.getpid()}"
     try:
-        yield settings.replace(data=folder, smtp_url=None, sendgrid_api_key=None)
+        yield settings.replace(data=folder, smtp_url=None, sendgrid_api_key=None, smtp_urls={}, sendgrid_api_keys={})
     finally:
         forget(folder)
 
