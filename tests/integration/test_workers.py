@@ -144,6 +144,23 @@ def test_an_emptied_broker_costs_seconds_not_mail(sends, place, started, tmp_pat
     broker.close()
 
 
+def test_a_cancelled_campaign_is_swept_until_nothing_can_come_back(sends, place, tmp_path):
+    """A hand-over that was open when it was cancelled may still return its row: the sweep waits for that one."""
+    first, _ = sends.people(2)
+    campaign = sends.campaign([first])
+    attempt = sends.intend()
+    sends.run("UPDATE mandates SET state = 'cancelled' WHERE campaign_id = :c", c=campaign)
+    broker = make_broker(place.redis_url or "")
+    clock = Clock(sends.engine, broker, workers=2, data=tmp_path)
+    clock.tick()
+    assert {state for state, _ in sends.states(campaign).values()} == {"handing_over"}
+    sends.run("""UPDATE deliveries SET state = 'pending' WHERE attempt_id = :a""", a=attempt.id)
+    sends.run("DELETE FROM open_handovers")
+    clock.tick()
+    assert {state for state, _ in sends.states(campaign).values()} == {"cancelled"}
+    broker.close()
+
+
 def test_a_stopped_worker_leaves_nothing_in_doubt(sends, place, started):
     with sends.sessions() as session, session.begin():
         session.execute(text("UPDATE mandates SET rate_per_second = 1"))

@@ -29,6 +29,35 @@ def address_of(desk, customer_id):
         return session.get_one(Address, customer_id).address
 
 
+def test_an_account_without_a_role_sees_nobody_and_stops_nobody(desk):
+    """Somebody who was let in and not yet told what to do: no duty, no person (ASVS 8.2)."""
+    [customer_id] = desk.people(1)
+    nobody = desk.visitor("nikhil")
+    address = address_of(desk, customer_id)
+    for answer in (
+        nobody.get(f"/people/?q={address}"),
+        nobody.get(f"/people/{customer_id}"),
+        nobody.post(f"/people/{customer_id}/stop", on="/", scope="all"),
+        nobody.post(f"/people/{customer_id}/reveal", on="/", why="to see"),
+    ):
+        assert answer.status_code == 403
+        assert str(customer_id) not in plain(answer)
+        assert address not in answer.text
+    with desk.committed() as session:
+        assert session.scalar(select(ConsentState.granted).where(ConsentState.customer_id == customer_id)) is True
+
+
+def test_a_form_that_is_too_old_says_so_and_does_nothing(desk, meera):
+    """Without its token, or with another's: a page in words, not a bare error."""
+    [customer_id] = desk.people(1)
+    for token in ({}, {"csrf_token": "of-another-session"}):
+        answer = meera.client.post(f"/people/{customer_id}/stop", base_url=HOST, data={"scope": "all", **token})
+        assert answer.status_code == 400
+        assert "This form is too old" in plain(answer)
+    with desk.committed() as session:
+        assert session.scalar(select(ConsentState.granted).where(ConsentState.customer_id == customer_id)) is True
+
+
 def plain(answer):
     return unescape(re.sub(r"<[^>]+>", "", answer.text))
 
