@@ -16,6 +16,8 @@ from alembic.config import Config
 from sqlalchemy import DateTime, Engine, MetaData, create_engine, func, make_url, select, text
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
+from mailer import patience
+
 IDLE_IN_TRANSACTION = 15.0
 """Seconds after which PostgreSQL ends a session that sits in a transaction and so frees its locks."""
 
@@ -82,7 +84,7 @@ def create_engine_from(url: str, *, name: str = "askfirst", **options: Any) -> E
     }
     if "connect_args" in options:
         connect |= options.pop("connect_args")
-    return create_engine(
+    engine = create_engine(
         normalise(url),
         connect_args=connect,
         isolation_level="READ COMMITTED",
@@ -90,6 +92,8 @@ def create_engine_from(url: str, *, name: str = "askfirst", **options: Any) -> E
         hide_parameters=True,  # they hold people's addresses, and errors are logged
         **options,
     )
+    patience.install(engine)
+    return engine
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

@@ -19,10 +19,12 @@ from typing import Any, Literal
 import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from config.keys import Keys
 from mailer import address as addresses
+from mailer import patience
 from mailer.consent.ledger import fold_stop_requests, lock_customers
 from mailer.errors import AddressMoved, Unavailable
 from mailer.suppression import OPT_OUT, lock_addresses, suppress
@@ -37,6 +39,9 @@ CLOCK_PATIENCE = 0.05
 
 GATES_PASSED = 0.85
 """Seconds after which no gate that ran before the stop request can still start a message: a little more than W."""
+
+ANSWER_SECONDS = 3.0
+"""Seconds in all after which a database that says nothing counts as one that can't be reached."""
 
 GIVE_UP = {"57014", "55P03", "40P01", "40001"}
 """Cancelled by the time-out, lock not available, deadlock, serialization: the stop request already holds."""
@@ -67,7 +72,8 @@ def stop_person(
 
     Owns its transactions. Raises Unavailable when the database can't be reached: then nothing is sent either.
     """
-    return _stop(engine, _Whom(customer_id, None), scope, source, evidence)
+    with patience.within(ANSWER_SECONDS):
+        return _stop(engine, _Whom(customer_id, None), scope, source, evidence)
 
 
 def stop_address(
@@ -81,8 +87,9 @@ def stop_address(
 ) -> Answer:
     """Stop mail to an address as somebody typed it, known or not. Raises BadAddress for what is no address."""
     hashed = addresses.hash_address(keys, addresses.parse(address).canonical)
-    _require_key(engine, keys)
-    return _stop(engine, _Whom(None, hashed), scope, source, evidence)
+    with patience.within(ANSWER_SECONDS):
+        _require_key(engine, keys)
+        return _stop(engine, _Whom(None, hashed), scope, source, evidence)
 
 
 def _require_key(engine: Engine, keys: Keys) -> None:
@@ -141,12 +148,12 @@ def _stop(engine: Engine, whom: _Whom, scope: str, source: str, evidence: Mappin
             },
         ).one()
         session.commit()
-        patience = _Patience(PATIENCE)
+        waiting = _Patience(PATIENCE)
         stopped = _Whom(whom.customer_id, request.address_hash)
         known = whom.customer_id is not None or request.holders > 0
         via: Literal["ledger", "stop_request"] = "ledger"
         try:
-            _write(session, stopped, scope, request.id, patience)
+            _write(session, stopped, scope, request.id, waiting)
             session.commit()
         except (OperationalError, AddressMoved) as trouble:
             # Whatever went wrong, the stop request is committed: the gate refuses, and the clock folds it.
@@ -156,19 +163,19 @@ def _stop(engine: Engine, whom: _Whom, scope: str, source: str, evidence: Mappin
                 session.invalidate()
             via = "stop_request"
     if via == "stop_request":
-        patience.wait_until(GATES_PASSED)
+        waiting.wait_until(GATES_PASSED)
     return Answer(known, scope, request.requested_at, via, in_flight=_in_flight(engine, stopped))
 
 
-def _write(session: Session, whom: _Whom, scope: str, request_id: int, patience: _Patience) -> None:
+def _write(session: Session, whom: _Whom, scope: str, request_id: int, waiting: _Patience) -> None:
     """Take the locks in their order, write ledger and suppression, and fold the request. Does not commit."""
     for _ in range(5):
-        patience.limit(session)
+        waiting.limit(session)
         hashes = _addresses(session, whom)
         if hashes:
             lock_addresses(session, hashes)
         people = _holders(session, whom, hashes)
-        patience.limit(session)
+        waiting.limit(session)
         lock_customers(session, people)
         # Later statements: what the locking ones saw may be older than their locks.
         if _addresses(session, whom) == hashes and _holders(session, whom, hashes) == people:
@@ -205,17 +212,19 @@ def _holders(session: Session, whom: _Whom, hashes: Sequence[bytes]) -> list[int
     return list(found.scalars())
 
 
+_OPEN = text("""
+    SELECT EXISTS (SELECT 1 FROM open_handovers WHERE customer_id = CAST(:customer AS bigint)
+                      OR customer_id IN (SELECT customer_id FROM addresses WHERE address_hash = CAST(:hash AS bytea)))
+""")
+
+
 def _in_flight(engine: Engine, whom: _Whom) -> bool:
     # Asked after the stop is committed: what is open now began before it.
-    with _reachable(), Session(engine) as session:
-        return bool(
-            session.execute(
-                text("""SELECT EXISTS (SELECT 1 FROM open_handovers WHERE customer_id = CAST(:customer AS bigint)
-                          OR customer_id IN (SELECT customer_id FROM addresses
-                                              WHERE address_hash = CAST(:hash AS bytea)))"""),
-                {"customer": whom.customer_id, "hash": whom.address_hash},
-            ).scalar()
-        )
+    try:
+        with _reachable(), Session(engine) as session:
+            return bool(session.execute(_OPEN, {"customer": whom.customer_id, "hash": whom.address_hash}).scalar())
+    except Unavailable:
+        return True  # the stop holds; whether a message is on its way nobody can say
 
 
 class _Patience:
@@ -242,6 +251,8 @@ def _given_up(trouble: Exception) -> bool:
 def _reachable() -> Iterator[None]:
     try:
         yield
+    except PoolTimeout as trouble:
+        raise Unavailable("No connection to the database was free in time.") from trouble
     except OperationalError as trouble:
         if trouble.connection_invalidated or getattr(trouble.orig, "sqlstate", None) is None:
             raise Unavailable("The database can't be reached. Nothing is being sent meanwhile.") from trouble

@@ -6,9 +6,11 @@ The page is a plain file, read when the application is made: it needs no databas
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
 from flask import Flask, make_response, request
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -16,11 +18,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.wrappers import Response
 
 from config.logging import get_logger
+from mailer import patience
 from mailer.errors import Unavailable
 from mailer.web.public.visit import last_house, sent_fields
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 FILE = Path(__file__).parents[2] / "templates" / "pages" / "unavailable.html"
 RETRY_SECONDS = 120
+PATIENCE, SHORT_PATIENCE = 20.0, 4.0
+"""Seconds that a request waits for a database that is frozen and says nothing; the short one is for pages on which
+somebody may be saying no, and for all who ask often: their threads are needed."""
+HURRIED = {"public", "people", "health", "webhooks"}
 
 
 def say_when_unavailable(app: Flask) -> None:
@@ -35,8 +45,26 @@ def say_when_unavailable(app: Flask) -> None:
         response.retry_after = RETRY_SECONDS
         return response
 
+    app.before_request(hurry)
+    app.wsgi_app = in_time(app.wsgi_app)  # type: ignore[method-assign,assignment]
     for kind in (Unavailable, OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(kind, answer)
+
+
+def in_time(application: WSGIApplication) -> WSGIApplication:
+    """Let no request wait for the database without an end, not even while its session is closed."""
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with patience.within(PATIENCE):
+            return application(environ, start_response)
+
+    return call
+
+
+def hurry() -> None:
+    """Shorten the wait where many come, or somebody says no."""
+    if request.blueprint in HURRIED:
+        patience.hurry(SHORT_PATIENCE)
 
 
 def is_unreachable(error: DBAPIError) -> bool:

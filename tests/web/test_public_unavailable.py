@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 import wsgi
+from mailer import optout
+from mailer.consent import ledger
 from mailer.consent.links import Links
 from mailer.db import create_engine_from, migrate, session_factory
 from tests.mailed import BASE, mailed, standing
@@ -35,6 +44,19 @@ class Stoppable:
 
     def stop(self):
         postgres.finish(self.process, 2.0)
+
+    @contextmanager
+    def frozen(self):
+        """Stop all its processes in the middle of whatever they do: sockets stay open, nobody answers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        pids = [self.process.pid, *map(int, children)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture
@@ -77,6 +99,61 @@ def test_an_opt_out_with_the_database_stopped_is_503_and_works_when_it_is_back(s
     assert client.post(person.unsubscribe, data=again).status_code == 200
     assert standing(sessions, person.customer_id) == {"offer": False}
     engine.dispose()
+
+
+def test_an_opt_out_with_the_database_frozen_is_503_and_nothing_is_claimed(server, app, keys):
+    """A stopped process says nothing and its socket stays open: our own clock ends the wait."""
+    client, engine = app.test_client(), create_engine_from(server.database.url())
+    sessions = session_factory(engine)
+    person = mailed(sessions, keys)
+    assert client.get(person.preferences).status_code == 200  # so that a connection is there to be tried
+    with server.frozen(), ThreadPoolExecutor() as pool:
+        asked = [
+            pool.submit(app.test_client().post, person.unsubscribe, data={"List-Unsubscribe": "One-Click"}),
+            pool.submit(app.test_client().post, "/stop", data={"email": person.address}),
+            pool.submit(app.test_client().get, person.preferences),
+            pool.submit(app.test_client().get, "/healthz"),
+        ]
+        one_click, typed, choices, health = (answer.result(30) for answer in asked)
+    assert [answer.status_code for answer in (one_click, typed, choices, health)] == [503] * 4
+    assert "Your choice is not saved yet." in one_click.text
+    assert "Your choice is not saved yet." in typed.text
+    with sessions() as session:
+        assert session.scalars(text("SELECT id FROM stop_requests WHERE folded_at IS NULL")).all() == []
+    assert standing(sessions, person.customer_id) == {"offer": True}
+    assert client.post(person.unsubscribe, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    assert standing(sessions, person.customer_id) == {"offer": False}
+    engine.dispose()
+
+
+def test_frozen_after_the_first_commit_the_opt_out_holds_and_the_answer_says_so(server, keys):
+    """The stop request is in force once it is committed: what can't be asked any more counts as in flight."""
+    engine = create_engine_from(server.database.url())
+    sessions = session_factory(engine)
+    person = mailed(sessions, keys)
+    with sessions() as holder, ExitStack() as stack, ThreadPoolExecutor() as pool:
+        ledger.lock_customers(holder, [person.customer_id])
+        leaving = pool.submit(
+            optout.stop_person, engine, customer_id=person.customer_id, scope="all", source="one_click"
+        )
+        wait_for_a_waiter(sessions)
+        stack.enter_context(server.frozen())
+        answer = leaving.result(30)
+        stack.close()
+    assert (answer.via, answer.in_flight) == ("stop_request", True)
+    assert optout.fold_waiting(engine) == 1
+    assert standing(sessions, person.customer_id) == {"offer": False}
+    engine.dispose()
+
+
+def wait_for_a_waiter(sessions):
+    until = time.monotonic() + 10
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    while True:
+        with sessions() as session:  # one of its own each time: what it sees of others stays the same in one
+            if session.scalar(waiting):
+                return
+        assert time.monotonic() < until
 
 
 @pytest.fixture
