@@ -32,6 +32,10 @@ class Options:
     """None are sent between these, by the person's own clock; they may span midnight."""
     ends_at: datetime | None = None
     """What is still pending then expires."""
+    canary_messages: int | None = None
+    """So many go first ..."""
+    canary_minutes: int | None = None
+    """... and the rest waits so long, and for good numbers."""
 
 
 def parse(document: Mapping[str, Any]) -> Options:
@@ -46,7 +50,7 @@ def parse(document: Mapping[str, Any]) -> Options:
             said[name] = _READ[name](document[name])
         except ValueError as problem:
             problems.append(f"{name} {problem}")
-    for pair in (("cap_messages", "cap_days"), ("quiet_from", "quiet_until")):
+    for pair in _PAIRS:
         if (pair[0] in said) != (pair[1] in said) and not problems:
             problems.append(f"{pair[0]} and {pair[1]} go together: give both or none")
     if problems:
@@ -93,6 +97,7 @@ def _moment(value: Any) -> datetime:
     return read
 
 
+_PAIRS = (("cap_messages", "cap_days"), ("quiet_from", "quiet_until"), ("canary_messages", "canary_minutes"))
 _READ: dict[str, Callable[[Any], Any]] = {
     "rate_per_second": _rate,
     "cap_messages": _whole(1, 1000),
@@ -100,4 +105,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "quiet_from": _clock,
     "quiet_until": _clock,
     "ends_at": _moment,
+    "canary_messages": _whole(1, 1_000_000),
+    "canary_minutes": _whole(1, 7 * 24 * 60),
 }

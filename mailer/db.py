@@ -21,7 +21,14 @@ from mailer import patience
 IDLE_IN_TRANSACTION = 15.0
 """Seconds after which PostgreSQL ends a session that sits in a transaction and so frees its locks."""
 
-APPEND_ONLY = ("consent_events", "delivery_attempts", "operator_acts", "suppression_events", "ledger_digests")
+APPEND_ONLY = (
+    "consent_events",
+    "delivery_attempts",
+    "operator_acts",
+    "suppression_events",
+    "ledger_digests",
+    "journal",
+)
 """Tables that the application's role may add to and read, and nothing else."""
 
 NEVER_REMOVED = (

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from mailer import canary
 from mailer.pick import Candidate, Job, ids
 
 DEADLINE_SECONDS = 13.0
@@ -85,6 +86,8 @@ def intend(
     free = set(session.execute(_STILL_PENDING, {"ids": ids(candidates), "hash": job.approved_hash}).scalars())
     # A row may have been picked by both ways at once.
     mine = list({c.delivery_id: c for c in candidates if c.delivery_id in free}.values())
+    if job.canary:
+        mine = mine[: canary.release(session, job.campaign_id, len(mine))]
     common = {"campaign": job.campaign_id, "attempt": attempt_id, "worker": worker}
     mine, duplicates = _take_addresses(session, mine, common)
     opened = set(

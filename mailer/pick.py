@@ -6,7 +6,7 @@ offsets seldom meet; rows that had to wait come by their own index.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -32,6 +32,8 @@ class Job:
     rate_per_second: float | None = None
     provider: str | None = None
     """Who carries it; None for the installation's own."""
+    canary: bool = False
+    """Only the first so many may go yet (`mailer.canary`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ _ONWARDS = text(
     _COLUMNS.format(
         source="deliveries d",
         condition="""d.campaign_id = :campaign AND d.customer_id > :after AND d.state = 'pending'
+       AND NOT coalesce(a.domain, d.recipient_domain) = ANY(CAST(:without AS text[]))
        AND NOT EXISTS (SELECT 1 FROM come_back b WHERE b.delivery_id = d.id AND b.not_before > clock_timestamp())
      ORDER BY d.customer_id LIMIT :limit""",
     )
@@ -87,6 +90,7 @@ _COME_BACK = text(
     _COLUMNS.format(
         source="come_back b JOIN deliveries d ON d.id = b.delivery_id AND d.customer_id = b.customer_id",
         condition="""b.campaign_id = :campaign AND b.not_before <= clock_timestamp() AND d.state = 'pending'
+       AND NOT coalesce(a.domain, d.recipient_domain) = ANY(CAST(:without AS text[]))
      ORDER BY b.not_before LIMIT :limit""",
     )
 )
@@ -113,18 +117,27 @@ def read_job(session: Session, campaign_id: int) -> Job | None:
         row.as_of,
         row.rate_per_second,
         row.provider,
+        canary=row.canary_messages is not None and row.canary_released_at is None,
     )
 
 
-def due(session: Session, campaign_id: int, *, after: int, limit: int = 500) -> list[Candidate]:
-    """Return up to `limit` pending deliveries of people after `after`, in order of customers."""
-    found = session.execute(_ONWARDS, {"campaign": campaign_id, "after": after, "limit": limit})
+def due(
+    session: Session, campaign_id: int, *, after: int, limit: int = 500, without: Collection[str] = ()
+) -> list[Candidate]:
+    """Return up to `limit` pending deliveries of people after `after`, in order of customers.
+
+    Whoever is at one of the domains in `without` is left out: they stay pending, and nobody waits for them.
+    """
+    values = {"campaign": campaign_id, "after": after, "limit": limit, "without": list(without)}
+    found = session.execute(_ONWARDS, values)
     return [_candidate(row) for row in found]
 
 
-def come_back(session: Session, campaign_id: int, *, limit: int = 500) -> list[Candidate]:
-    """Return up to `limit` pending deliveries whose waiting time is over."""
-    found = session.execute(_COME_BACK, {"campaign": campaign_id, "limit": limit})
+def come_back(
+    session: Session, campaign_id: int, *, limit: int = 500, without: Collection[str] = ()
+) -> list[Candidate]:
+    """Return up to `limit` pending deliveries whose waiting time is over, but for those at domains in `without`."""
+    found = session.execute(_COME_BACK, {"campaign": campaign_id, "limit": limit, "without": list(without)})
     return [_candidate(row) for row in found]
 
 

@@ -30,6 +30,7 @@ from workers import actors
 from workers.broker import make_broker, waiting
 from workers.runtime import make_lists, required, stop_on_signal
 from workers.startup import check_database, check_root_key
+from workers.watchman import Watchman
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +86,7 @@ class Clock:
         self._workers = workers
         self._ticks = 0
         self._settled: dict[int, int] = {}
+        self._watchman = Watchman(self._sessions)
         self._swept: set[int] = set()
         self._lists = lists
         self._keys = keys
@@ -94,7 +96,14 @@ class Clock:
 
     def tick(self) -> None:
         """Do everything that is due, once."""
-        duties: list[Callable[[], object]] = [self._tend, self._reap, self._fold, self._sweep, self._wake]
+        duties: list[Callable[[], object]] = [
+            self._tend,
+            self._watchman.look_at_numbers,
+            self._reap,
+            self._fold,
+            self._sweep,
+            self._wake,
+        ]
         if self._lists and self._ticks % TELL_EVERY == 0:
             duties.append(self._tell)
         if self._applier is not None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from campaigns import audience
-from mailer import delivery, pick, records, rests, throttle
+from mailer import canary, delivery, guards, pick, records, rests, throttle
 from mailer.db import SessionFactory
 from mailer.pick import Candidate, Job
 from workers.carriers import BATCH_MOST, Carrier, Carriers, NoCarrier
@@ -96,18 +96,23 @@ class Dispatcher:
                 return None, None, ()
             if rests.left(session, carrier.provider.name) > 0:
                 return job, carrier, ()  # asked to wait: picking would only send everybody round once more
+            if job.canary and not canary.room(session, campaign_id):
+                return job, carrier, ()  # the first are out; the rest waits for the numbers
             most = max(PICK, carrier.most)
             limit = most if job.rate_per_second is None else max(1, min(most, int(job.rate_per_second * 2)))
             # Both ways, always: one row that can't be taken just now must not keep the others waiting.
-            back = pick.come_back(session, campaign_id, limit=limit)
-            return job, carrier, [*back, *self._onwards(session, campaign_id, limit)]
+            without = guards.stopped_domains(session, campaign_id)
+            back = pick.come_back(session, campaign_id, limit=limit, without=without)
+            return job, carrier, [*back, *self._onwards(session, campaign_id, limit, without)]
 
     def _pause(self, campaign_id: int, reason: str) -> None:
         log.error("campaign_paused", campaign_id=campaign_id, why=reason)
         with self.sessions() as session, session.begin():
             records.pause(session, campaign_id, reason)
 
-    def _onwards(self, session: Session, campaign_id: int, limit: int) -> Sequence[Candidate]:
+    def _onwards(
+        self, session: Session, campaign_id: int, limit: int, without: frozenset[str] = frozenset()
+    ) -> Sequence[Candidate]:
         cursor = self.cursors.get(campaign_id)
         if cursor is None:
             start = random.randint(0, pick.last_customer(session, campaign_id))  # noqa: S311  (an offset, no secret)
@@ -115,7 +120,7 @@ class Dispatcher:
         if time.monotonic() < cursor.rest_until:
             return ()
         for _ in range(2):
-            found = pick.due(session, campaign_id, after=cursor.after, limit=limit)
+            found = pick.due(session, campaign_id, after=cursor.after, limit=limit, without=without)
             if found:
                 cursor.after, cursor.rest = found[-1].customer_id, NOTHING_DUE_SECONDS
                 return found

@@ -16,6 +16,7 @@ from campaigns.audience import funnel
 from campaigns.drafts import active_operator, locked, note
 from campaigns.lifecycle import MANDATES, after
 from campaigns.models import Campaign, ExpansionCursor
+from mailer import guards
 from mailer.consent.policy import SHOP_ZONE
 from mailer.errors import InputProblem, Refused, WrongState
 from mailer.models import Mandate, Operator, Revision
@@ -84,8 +85,11 @@ def pause(session: Session, campaign_id: int, operator_id: int | None, reason: s
     return True
 
 
-def resume(session: Session, campaign_id: int, operator_id: int) -> bool:
-    """Go on; False if it is being sent already. Raises Refused if it isn't what was approved any more."""
+def resume(session: Session, campaign_id: int, operator_id: int, reason: str | None = None) -> bool:
+    """Go on; False if it is being sent already. Raises Refused if it isn't what was approved any more.
+
+    What was stopped for its complaints or bounces takes a `reason`; the same reports don't stop it again.
+    """
     campaign = locked(session, campaign_id)
     if campaign.state == "sending":
         return False
@@ -93,8 +97,12 @@ def resume(session: Session, campaign_id: int, operator_id: int) -> bool:
     active_operator(session, operator_id)
     if approval_hash(session, campaign_id) != campaign.approved_hash:
         raise Refused("It is not what was approved any more: the sender was changed. Cancel it and write it anew.")
+    if guards.stopped(session, campaign_id) and not reason:
+        raise Refused("Its numbers stopped it. Say what you found before it goes on.")
+    guards.acknowledge(session, campaign_id)
     _move(session, campaign, "resume", None)
-    note(session, campaign_id, operator_id, "Resumed", "campaign_resumed")
+    said = f"Resumed: {reason}" if reason else "Resumed"
+    note(session, campaign_id, operator_id, said, "campaign_resumed", reason=reason)
     return True
 
 

@@ -40,6 +40,7 @@ from mailer.models.deliveries import (
 )
 from mailer.models.doubts import ResendRequest, ResendRow
 from mailer.models.feedback import Alert, KeptMail, ProviderEvent, SoftBounce
+from mailer.models.guards import GuardCount, Heartbeat, JournalApplied, JournalEntry
 from mailer.models.mandates import Installation, Mandate, Revision, SenderIdentity
 from mailer.models.operators import Operator, OperatorAct, Role
 from mailer.models.people import Address, Customer, CustomerLimit
@@ -65,7 +66,11 @@ __all__ = [
     "DeliveryAttempt",
     "DomainState",
     "DomainState",
+    "GuardCount",
+    "Heartbeat",
     "Installation",
+    "JournalApplied",
+    "JournalEntry",
     "KeptMail",
     "LedgerDigest",
     "ListComparison",

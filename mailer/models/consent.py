@@ -194,6 +194,7 @@ class StopRequest(Base):
         CheckConstraint("source ~ '^[a-z_]{1,40}$'", name="source"),
         Index("ix_stop_requests_open_customer", "customer_id", postgresql_where=text("folded_at IS NULL")),
         Index("ix_stop_requests_open_address", "address_hash", postgresql_where=text("folded_at IS NULL")),
+        Index("ix_stop_requests_requested_at", "requested_at"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -207,6 +208,8 @@ class StopRequest(Base):
     """The newest ledger entry of anybody when it was asked for: a later one that says the same has folded it."""
     requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     folded_at: Mapped[datetime | None]
+    answered_at: Mapped[datetime | None]
+    """When whoever asked was told. None: they were not, or it was not worth a wait to write it down."""
 
 
 class LedgerDigest(Base):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, LargeBinary, UniqueConstraint, func
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, LargeBinary, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailer.db import Base
@@ -39,6 +39,16 @@ class Delivery(Base):
         UniqueConstraint("campaign_id", "customer_id"),
         UniqueConstraint("customer_id", "trigger_key"),
         Index("ix_deliveries_id", "id"),
+        # What came back is rare and written once, so these cost a change of state nothing.
+        Index(
+            "ix_deliveries_complained",
+            "campaign_id",
+            "recipient_domain",
+            postgresql_where=text("complained_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_deliveries_bounced", "campaign_id", "recipient_domain", postgresql_where=text("bounced_at IS NOT NULL")
+        ),
         CheckConstraint(
             "state IN ('pending', 'handing_over', 'accepted', 'refused_by_provider', 'in_doubt', 'unconfirmed',"
             " 'withheld', 'cancelled', 'expired', 'render_failed', 'closed')",

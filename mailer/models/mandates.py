@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, time
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -33,6 +34,14 @@ class Installation(Base):
     hold: Mapped[bool] = mapped_column(server_default="false")
     hold_reason: Mapped[str | None]
     hold_since: Mapped[datetime | None]
+    identity: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
+    """Which database this is, wherever it runs."""
+    witness: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """How often a data folder was told where this database stands (`mailer.restore`). An older copy has less."""
+    witness_nonce: Mapped[str | None]
+    doubted_witness: Mapped[str | None]
+    """The data folder's record that this database didn't fit; released, it moves to `accepted_witness`."""
+    accepted_witness: Mapped[str | None]
 
 
 class SenderIdentity(Base):
@@ -115,5 +124,14 @@ class Mandate(Base):
     quiet_until: Mapped[time | None]
     ends_at: Mapped[datetime | None]
     """After this what is still pending expires."""
+    canary_messages: Mapped[int | None]
+    """So many go first ..."""
+    canary_minutes: Mapped[int | None]
+    """... and the rest waits so long for the numbers."""
+    canary_full_at: Mapped[datetime | None]
+    """Since when all of the first are handed over."""
+    canary_released_at: Mapped[datetime | None]
+    canary_held: Mapped[str | None]
+    """Why a person has to let the rest go."""
     audience_sentence: Mapped[str | None]
     """Whom this was meant for, as a sentence about them: shown to everybody who got it and asks why."""
