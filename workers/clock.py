@@ -28,6 +28,7 @@ from mailer.db import create_engine_from, session_factory
 from mailer.feedback.applying import BATCH, Applier
 from workers import actors
 from workers.broker import make_broker, waiting
+from workers.errands import Errands, make_errands
 from workers.runtime import make_lists, required, stop_on_signal
 from workers.startup import check_database, check_root_key
 from workers.watchman import Watchman
@@ -59,7 +60,8 @@ def run(settings: Settings) -> None:
     check_root_key(engine, keys)
     applier = Applier(engine, keys, Links(keys, settings.public_url))
     broker = make_broker(required(settings.redis_url, "REDIS_URL"))
-    clock = Clock(engine, broker, settings.workers, settings.data, make_lists(settings), applier, keys)
+    errands = make_errands(settings, engine)
+    clock = Clock(engine, broker, settings.workers, settings.data, make_lists(settings), applier, keys, errands)
     while not stop.is_set():
         began = time.monotonic()
         clock.tick()
@@ -78,6 +80,7 @@ class Clock:
         lists: Sequence[notices.Lists] = (),
         applier: Applier | None = None,
         keys: Keys | None = None,
+        errands: Errands | None = None,
     ) -> None:
         self._engine = engine
         self._data = data
@@ -90,6 +93,7 @@ class Clock:
         self._swept: set[int] = set()
         self._lists = lists
         self._keys = keys
+        self._errands = errands
         self._telling: threading.Thread | None = None
         self._applier = applier
         self._applying: threading.Thread | None = None
@@ -110,6 +114,8 @@ class Clock:
             duties.append(self._apply)
         if self._ticks % 600 == 0:
             duties += [self._give_up_waiting, self._give_up_trying, self._digest]
+        if self._errands is not None:
+            duties.append(self._errands.tick)
         self._ticks += 1
         for duty in duties:
             try:

@@ -18,6 +18,8 @@ SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 WIDE_SECONDS = 26 * 3600.0
 """Retries go on for 24 hours; older than this is said in the log, and left to the unique key (check 86)."""
+LONGEST_SECONDS = 60 * 86400.0
+"""Well within the time that events are known by their key (`retention.EVENT_DAYS`)."""
 
 
 def is_signed(body: bytes, signature: str | None, timestamp: str | None, public_keys: Iterable[str]) -> bool:
@@ -40,6 +42,14 @@ def is_stale(timestamp: str | None, now: float) -> bool:
     """Whether a signature is older or newer than retries explain. An alarm, never a refusal."""
     try:
         return abs(now - float(timestamp or "")) > WIDE_SECONDS
+    except ValueError:
+        return True
+
+
+def is_expired(timestamp: str | None, now: float) -> bool:
+    """Whether a signature is so old that its events may be forgotten here: told again, they would count again."""
+    try:
+        return now - float(timestamp or "") > LONGEST_SECONDS
     except ValueError:
         return True
 

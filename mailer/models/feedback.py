@@ -64,6 +64,7 @@ class KeptMail(Base):
         CheckConstraint("kind IN ('letter', 'unreadable', 'unproved', 'unclear')", name="kind"),
         Index("ix_kept_mails_customer_id", "customer_id", "id"),
         Index("ix_kept_mails_waiting", "id", postgresql_where=text("forwarded_at IS NULL AND kind = 'letter'")),
+        Index("ix_kept_mails_forwarded", "forwarded_at", postgresql_where=text("forwarded_at IS NOT NULL")),
         Index("ix_kept_mails_open", "id", postgresql_where=text("handled_at IS NULL")),
         CheckConstraint(
             "handled_as IN ('done', 'opt_out', 'bounce') AND (handled_at IS NULL) = (handled_as IS NULL)",

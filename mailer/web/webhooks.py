@@ -64,7 +64,7 @@ def _signed_by_sendgrid(body: bytes) -> bool:
     signed = signatures.is_signed(body, request.headers.get(signatures.SIGNATURE), timestamp, public_keys)
     if signed and signatures.is_stale(timestamp, time.time()):
         get_logger(__name__).warning("stale_signature", timestamp=str(timestamp)[:20])
-    return signed
+    return signed and not signatures.is_expired(timestamp, time.time())
 
 
 def _secret() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 import wsgi
-from mailer.feedback.signatures import SIGNATURE, TIMESTAMP, inbound_secret, is_signed, usable_key
+from mailer.feedback.retention import EVENT_DAYS
+from mailer.feedback.signatures import LONGEST_SECONDS, SIGNATURE, TIMESTAMP, inbound_secret, is_signed, usable_key
 from mailer.message import optout_address
 from tests.feedbacks import Feedback
 
@@ -45,7 +47,8 @@ class SendGrid:
         )
         self.public = base64.b64encode(spki).decode()
 
-    def headers(self, body: bytes, timestamp: str = "1790000000") -> dict[str, str]:
+    def headers(self, body: bytes, timestamp: str = "") -> dict[str, str]:
+        timestamp = timestamp or str(int(time.time()))
         seal = self._key.sign(timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
         return {SIGNATURE: base64.b64encode(seal).decode(), TIMESTAMP: timestamp}
 
@@ -128,9 +131,18 @@ def test_with_no_key_set_nothing_is_accepted(committed, settings):
 def test_an_old_signature_is_accepted_because_retries_go_on_for_a_day(client, committed):
     """Check 86: the unique key is the defence; the age is an alarm."""
     body = b'[{"event": "delivered", "sg_event_id": "a"}]'
-    old = OLD.headers(body, "1600000000")
+    old = OLD.headers(body, str(int(time.time()) - 5 * 86400))
     assert [client.post("/hooks/sendgrid", data=body, headers=old).status_code for _ in (1, 2)] == [204, 204]
     assert len(stored(committed)) == 1
+
+
+def test_a_signature_from_before_our_memory_is_refused(client, committed):
+    """Check 86: events are known by their keys for 90 days; told again after that, an old no would count anew."""
+    assert LONGEST_SECONDS < 86400 * EVENT_DAYS
+    body = b'[{"event": "unsubscribe", "sg_event_id": "a"}]'
+    old = OLD.headers(body, str(int(time.time() - LONGEST_SECONDS) - 60))
+    assert client.post("/hooks/sendgrid", data=body, headers=old).status_code == 403
+    assert stored(committed) == []
 
 
 # -- batches ----------------------------------------------------------------------------------------------------

@@ -38,6 +38,13 @@ def upgrade() -> None:
         "handled_as IN ('done', 'opt_out', 'bounce') AND (handled_at IS NULL) = (handled_as IS NULL)",
     )
     op.create_index(
+        "ix_kept_mails_forwarded",
+        "kept_mails",
+        ["forwarded_at"],
+        unique=False,
+        postgresql_where=sa.text("forwarded_at IS NOT NULL"),
+    )
+    op.create_index(
         "ix_kept_mails_open", "kept_mails", ["id"], unique=False, postgresql_where=sa.text("handled_at IS NULL")
     )
 
