@@ -13,34 +13,33 @@ from functools import lru_cache
 
 SOFT_BREAK = b"=\r\n"
 LONGEST = 76
-_REMEMBERED = 4096
-"""Short pieces of people's data that come again: names of things, prices, links to shelves."""
-
-
-class Stencil:
-    """The pieces that are the same for everybody, encoded once."""
-
-    def __init__(self, constants: Iterable[str]) -> None:
-        self._constants = {piece: encode(piece) for piece in constants if piece}
-
-    def encode(self, pieces: Iterable[str]) -> bytes:
-        """Return the pieces as one body. Decoded it is their text, with CRLF line ends and one more after it."""
-        known = self._constants
-        return join([known.get(piece) or _again(piece) for piece in pieces if piece])
+SHORT = 100
+"""Characters of a line or value that may come again for somebody else: a name, a price, a link to a product."""
+_REMEMBERED = 8192
 
 
 def whole(text: str) -> bytes:
-    """Return a text as one body."""
-    return join([encode(text)])
+    """Return a text as one body: line by line, for most lines come again. Decoded, CRLF ends its lines, and it."""
+    lines = (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).split("\n")
+    return b"\r\n".join([_again(line) if len(line) <= SHORT else encode(line) for line in lines]) + b"\r\n"
 
 
-def join(encoded: list[bytes]) -> bytes:
+def join(encoded: Iterable[bytes]) -> bytes:
     """Return encoded pieces as one body with a line end after it."""
     return SOFT_BREAK.join(encoded) + b"\r\n"
 
 
 def encode(piece: str) -> bytes:
     """Return a piece on lines of its own. CR, LF and CRLF are line ends; a dot never begins a line."""
+    return _folded(piece.encode()) if _is_plain(piece) else _escaped(piece)
+
+
+def _is_plain(piece: str) -> bool:
+    """Whether quoted-printable leaves it as it is: no line end, no "=", no dot first and no blank last."""
+    return piece.isascii() and piece.isprintable() and "=" not in piece and piece[:1] != "." and piece[-1:] != " "
+
+
+def _escaped(piece: str) -> bytes:
     lines = piece.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
     # The closing line end tells binascii to break lines by CRLF; it is taken away again.
     encoded = b"\r\n" + binascii.b2a_qp(f"{lines}\r\n".encode(), istext=True)[:-2]
@@ -48,6 +47,24 @@ def encode(piece: str) -> bytes:
         # On a line of its own, so that the rest of a full line doesn't grow beyond 76.
         encoded = encoded.replace(b"\r\n.", b"\r\n=2E=\r\n")
     return _room_for_break(encoded[2:])
+
+
+def _folded(plain: bytes) -> bytes:
+    """Break what needs no escapes, and never before a dot (a row of dots is escaped)."""
+    if len(plain) < LONGEST:
+        return plain
+    if len(plain) < 2 * LONGEST - 1 and plain[LONGEST - 1 : LONGEST] != b".":
+        return plain[: LONGEST - 1] + SOFT_BREAK + plain[LONGEST - 1 :]
+    lines, start = [], 0
+    while len(plain) - start >= LONGEST:
+        cut = start + LONGEST - 1
+        while plain[cut : cut + 1] == b".":
+            cut -= 1
+        if cut <= start:
+            return _escaped(plain.decode())
+        lines.append(plain[start:cut])
+        start = cut
+    return SOFT_BREAK.join([*lines, plain[start:]])
 
 
 def _room_for_break(encoded: bytes) -> bytes:
@@ -63,5 +80,5 @@ def _room_for_break(encoded: bytes) -> bytes:
 
 
 @lru_cache(_REMEMBERED)
-def _again(piece: str) -> bytes:
-    return encode(piece)
+def _again(line: str) -> bytes:
+    return encode(line)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +29,8 @@ from mailer.merge_fields import (
     value_problems,
 )
 from mailer.mjml_html import MjmlProblem, Page, compile_mjml
-from mailer.quoted import Stencil, whole
+from mailer.plans import Plan, one_line, settled, tidy
+from mailer.quoted import encode, join, whole
 from mailer.templating import HTML, TEXT, always_printed, compiled, constants_in, problems_in, variables_in
 
 MOST_RENDERED = 500_000
@@ -132,8 +132,8 @@ class Renderer:
             self._html = compiled(HTML, content.html, "HTML part", around)
         except ValueError as problem:
             raise ContentProblems([str(problem)]) from None
-        constants = constants_in(HTML, content.html)
-        self._stencil, self._frames = Stencil(constants), Frames(constants)
+        self._frames = Frames(constants_in(HTML, content.html))
+        self._content, self._plan = content, Plan.none()
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
         """One person's mail. Raises RenderFailed where a field is missing or the result makes no sense."""
@@ -141,25 +141,40 @@ class Renderer:
         return Rendered(subject, "".join(pieces), text)
 
     def encode(self, fields: Mapping[str, Any]) -> Encoded:
-        """The same mail, encoded piece by piece: what is the same for everybody was encoded once."""
+        """The same mail, encoded: by a plan where there can be one, else and in all doubt by Jinja; the same bytes."""
+        return self.planned(fields) or self.plain(fields)
+
+    def planned(self, fields: Mapping[str, Any]) -> Encoded | None:
+        """The mail with what is the same for everybody encoded beforehand; None where that says less than Jinja."""
+        if not self._plan.holds(fields):
+            content = self._content
+            self._plan = Plan.of(content.subject, content.preheader, content.html, content.text, settled(fields))
+        parts = self._plan.fill(fields)
+        # Bytes are never fewer than characters: what is short enough here is short enough there.
+        if parts is None or not parts[0] or max(map(len, parts)) > MOST_RENDERED:
+            return None
+        return Encoded(*parts)
+
+    def plain(self, fields: Mapping[str, Any]) -> Encoded:
+        """The mail as Jinja renders it, encoded piece by piece."""
         subject, pieces, text = self._pieces(fields)
-        return Encoded(subject, self._stencil.encode(pieces), whole(text))
+        return Encoded(subject, join([encode(str(piece)) for piece in pieces if piece]), whole(text))
 
     def letter(self, fields: Mapping[str, Any]) -> tuple[Encoded, Letter | None]:
         """The same mail as a letter, with nothing encoded; where it doesn't fit, encoded and no letter."""
         subject, pieces, text = self._pieces(fields)
         letter = self._frames.letter(pieces, text)
         if letter is None:
-            return Encoded(subject, self._stencil.encode(pieces), whole(text)), None
+            return self.encode(fields), None
         return Encoded(subject, b"", b""), letter
 
     def _pieces(self, fields: Mapping[str, Any]) -> tuple[str, list[str], str]:
         try:
-            subject = _one_line(self._subject.render(fields))
-            preheader = _one_line(self._preheader.render(fields))
+            subject = one_line(self._subject.render(fields))
+            preheader = one_line(self._preheader.render(fields))
             around = self._html.new_context({**fields, "subject": subject, "preheader": preheader})
             pieces = list(self._html.root_render_func(around))
-            text = _MANY_LINES.sub("\n\n", self._text.render(fields)).strip() + "\n"
+            text = tidy(self._text.render(fields))
         except (TemplateError, TypeError, ValueError) as error:
             raise RenderFailed(f"This mail can't be rendered: {type(error).__name__}.") from None
         if not subject:
@@ -167,14 +182,6 @@ class Renderer:
         if max(sum(map(len, pieces)), len(text)) > MOST_RENDERED:
             raise RenderFailed("This mail came out far too long.")
         return subject, pieces, text
-
-
-# What an `if` leaves behind when it says no.
-_MANY_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
-
-
-def _one_line(words: str) -> str:
-    return " ".join(words.split())
 
 
 def _template_problems(source: Source, fields: Mapping[str, Field]) -> Iterator[str]:

@@ -66,19 +66,19 @@ def compiled(environment: Environment, template: str, where: str, fields: Mappin
 
 def constants_in(environment: Environment, template: str) -> set[str]:
     """The pieces of a template that are the same for everybody, as they come out of it."""
-    return {node.data for node in _parsed(environment, template).find_all(nodes.TemplateData)}
+    return {node.data for node in parsed(environment, template).find_all(nodes.TemplateData)}
 
 
 @lru_cache(64)
-def _parsed(environment: Environment, template: str) -> nodes.Template:
-    """One template is looked at from several sides; nobody changes the tree."""
+def parsed(environment: Environment, template: str) -> nodes.Template:
+    """The tree of a template. It is looked at from several sides; nobody changes it."""
     return environment.parse(template)
 
 
 def problems_in(environment: Environment, template: str, where: str, fields: Mapping[str, Field]) -> Iterator[str]:
     """Everything that a template does and may not, in plain words; `where` says which part of the mail it is."""
     try:
-        tree = _parsed(environment, template)
+        tree = parsed(environment, template)
     except TemplateSyntaxError as error:
         said = (error.message or "").rstrip(".")
         yield f"{where}, line {error.lineno}: this can't be read: {said}. Check the braces and their ends."
@@ -89,7 +89,7 @@ def problems_in(environment: Environment, template: str, where: str, fields: Map
 
 def variables_in(environment: Environment, template: str) -> set[str]:
     """Every field that is read, as written: `person.first_name`."""
-    tree = _parsed(environment, template)
+    tree = parsed(environment, template)
     return {path for node in tree.find_all((nodes.Getattr, nodes.Name)) if (path := path_of(node))}
 
 
@@ -104,7 +104,7 @@ def path_of(node: nodes.Node) -> str:
 
 def always_printed(environment: Environment, template: str) -> set[str]:
     """The fields that are printed for everybody: outside every `if` and `for`."""
-    outputs = (node for node in _parsed(environment, template).body if isinstance(node, nodes.Output))
+    outputs = (node for node in parsed(environment, template).body if isinstance(node, nodes.Output))
     return {path for output in outputs for node in output.nodes if (path := path_of(node))}
 
 
