@@ -1,209 +1,188 @@
-"""Hand-over by SMTP, one message at a time on one connection, with the stage of each message known.
+"""Hand-over by SMTP: several connections under one selector loop, with the stage of each message known.
 
-Before the final dot nothing was taken; from its first byte on, silence means *in doubt*. The dot is written apart
-from the content, so that the two never mix. A message is never tried again after its content was begun.
+Where the server offers PIPELINING (RFC 2920) the end of one message and the beginning of the next go in one write.
+`smtp_talk` knows what is said and what answers mean, `smtp_line` writes and reads; here are the connections, the
+loop, and the time. A message is never tried again once its content was asked for.
 """
 
 from __future__ import annotations
 
+import selectors
 import ssl
 import time
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mailer.message import BadHeader, wire_address
-from mailer.providers.base import HAND_OVER_SECONDS, Envelope, Outcome, Receipt, Window, not_started
-from mailer.providers.smtp_replies import Reply, Stage, lost_at, outcome_of, queue_id
-from mailer.providers.smtp_session import ConversationError, Session, Target
+from mailer.providers.base import HAND_OVER_SECONDS, Envelope, Receipt, Window
+from mailer.providers.smtp_batch import Batch
+from mailer.providers.smtp_line import Line
+from mailer.providers.smtp_opening import ConversationError
+from mailer.providers.smtp_replies import Stage
+from mailer.providers.smtp_target import Directory, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+CONNECTIONS = 8
+IDLE_SECONDS = 20.0
+"""A connection that rested longer is not trusted: routers forget it without a word, and D would pass in silence."""
+FEWER_SECONDS = 60.0
+"""How long a server that refused one connection more is not asked for it again."""
+PATIENCE = 1.0
+"""Seconds without any event after which the window is asked, whether waiting is still of use."""
+
 
 class SmtpProvider:
-    """A connection that is kept between hand-overs and renewed when it is lost."""
+    """Connections that are kept between hand-overs, opened when there is work for them, renewed when lost."""
 
     name = "smtp"
 
-    def __init__(self, url: str, *, seconds: float = HAND_OVER_SECONDS, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        seconds: float = HAND_OVER_SECONDS,
+        connections: int = CONNECTIONS,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.target = Target.from_url(url)
-        self._seconds = seconds
+        self._seconds, self._connections = seconds, connections
         self._context = context or ssl.create_default_context()
-        self._session: Session | None = None
-        self._at_rest = False  # the last thing on this connection was a message taken, a moment ago
-        self._has_carried = False  # it has taken a message, so losing it may be mere age
+        self._directory = Directory(self.target.host, self.target.port)
+        self._selector: selectors.BaseSelector | None = None
+        self._lines: list[Line] = []
+        self._most, self._most_until = connections, 0.0
 
     def hand_over(self, envelopes: Sequence[Envelope], window: Window) -> Iterator[Receipt]:
         """As the interface says."""
-        deadline = time.monotonic() + self._seconds
-        self._at_rest = False
-        trouble: ConversationError | None = None
-        for place, envelope in enumerate(envelopes):
-            if trouble is None:
-                trouble = self._make_ready(deadline)
-            if trouble is not None:
-                # Nobody is home: the rest of the batch would only wait for the same answer, with the locks held.
-                yield _unreachable(envelope, trouble)
-                continue
-            if not window.open():
-                yield from not_started(envelopes[place:])
-                return
-            yield self._deliver(envelope, window, deadline)
+        batch = Batch(envelopes, window, time.monotonic() + self._seconds)
+        try:
+            yield from self._carry(batch)
+        finally:
+            for line in [line for line in self._lines if line.is_busy]:  # only where it is left half way
+                self._drop(line)
 
     def close(self) -> None:
-        """Say goodbye, if that takes no longer than a second."""
-        if self._session is not None:
-            self._session.deadline = time.monotonic() + 1
-            with suppress(ConversationError):
-                self._session.exchange(Stage.CONNECT, "QUIT")
-            self._drop()
+        """Say goodbye on every connection, if that takes no longer than a second."""
+        until = time.monotonic() + 1
+        leaving = [line for line in self._lines if line.is_free]
+        for line in leaving:
+            line.goodbye()
+        while leaving and self._selector and time.monotonic() < until:
+            heard = [key.data for key, _ in self._selector.select(until - time.monotonic())]
+            leaving = [line for line in leaving if line not in heard or not line.gone()]
+            for line in [line for line in heard if line not in leaving]:
+                self._drop(line)
+        for line in self._lines[:]:
+            self._drop(line)
+        if self._selector is not None:
+            self._selector.close()
+        self._selector = None
 
-    # -- the connection ------------------------------------------------------------------------------
+    # -- the loop ----------------------------------------------------------------------------------------
 
-    def _make_ready(self, deadline: float) -> ConversationError | None:
-        """Have a connection that answers; one that has gone since the last message is renewed once."""
-        if self._session is not None:
-            self._session.deadline = deadline
-            if self._at_rest:
-                return None
-            with suppress(ConversationError):
-                if self._session.exchange(Stage.CONNECT, "RSET").code == 250:
-                    return None
-            self._drop()
-        return self._connect(deadline)
+    def _carry(self, batch: Batch) -> Iterator[Receipt]:
+        self._look_over(batch)
+        while batch.waiting or any(line.is_busy for line in self._lines):
+            self._set_to_work(batch)
+            yield from batch.told()
+            left = batch.deadline - time.monotonic()
+            if left <= 0:
+                self._run_out(batch)
+            elif batch.waiting and not self._lines:
+                batch.unreachable()
+            else:
+                self._wait(batch, left)
+            yield from batch.told()
 
-    def _connect(self, deadline: float) -> ConversationError | None:
-        session = Session(self.target, deadline, self._context)
+    def _wait(self, batch: Batch, left: float) -> None:
+        """Wait for the wires; where nothing happens, see whether it is still of use that messages wait."""
+        if not batch.waiting:
+            if any(line.is_busy for line in self._lines):
+                self._events(batch, left)
+        elif not self._events(batch, min(left, PATIENCE)):
+            batch.is_open()
+
+    def _set_to_work(self, batch: Batch) -> None:
+        """Give what waits to connections that are free, and have enough of them."""
+        if not batch.waiting:
+            return
+        self._open_more(batch)
+        for line in self._lines[:]:
+            if batch.waiting and line.is_free:
+                self._work(line, batch)
+
+    def _events(self, batch: Batch, seconds: float) -> bool:
+        """Wait for the wires at most so long, and do what can be done then. Whether anything happened."""
+        events = self._selector.select(seconds) if self._selector else []
+        for key, _ in events:
+            self._work(key.data, batch)
+        return bool(events)
+
+    def _work(self, line: Line, batch: Batch) -> None:
+        if line not in self._lines:
+            return  # gone, while its event waited
         try:
-            session.open()
+            line.work(batch, time.monotonic())
         except ConversationError as trouble:
-            return trouble
-        self._session, self._has_carried = session, False
-        return None
+            self._lost(line, batch, trouble)
+        if line.talk is not None and line.talk.receipts:
+            batch.receipts.extend(line.talk.receipts)
+            line.talk.receipts.clear()
 
-    def _drop(self) -> None:
-        if self._session is not None:
-            self._session.close()
-        self._session = None
+    def _run_out(self, batch: Batch) -> None:
+        """D is over. Who is still silent loses the connection; nothing of these messages may leave later."""
+        for line in self._lines[:]:
+            if line.is_busy or line.talk is None:
+                self._lost(line, batch, ConversationError(line.stage, "no answer in time"))
+        if self._lines or batch.trouble is None:
+            batch.run_out()
+        batch.unreachable()
 
-    # -- one message ---------------------------------------------------------------------------------
+    # -- the connections ---------------------------------------------------------------------------------
 
-    def _deliver(self, envelope: Envelope, window: Window, deadline: float) -> Receipt:
-        words = _words(envelope)
-        if words is None:
-            return Receipt(envelope.delivery_id, Outcome.REFUSED, code=UNSENDABLE)
-        end = self._converse(words)
-        if self._has_carried and end.stage is Stage.MAIL and (end.reply is None or end.reply.code == 421):
-            # "Enough messages on this connection." Nothing of this one was taken: once more on a new one.
-            self._drop()
-            trouble = self._connect(deadline)
-            if trouble is not None:
-                return _unreachable(envelope, trouble)
-            if not window.open():
-                return Receipt(envelope.delivery_id, Outcome.NOT_STARTED)
-            end = self._converse(words)
-        return self._receipt(envelope, end)
+    def _look_over(self, batch: Batch) -> None:
+        """Part with connections that rested too long or never came about, and hear what came while nobody listened."""
+        now = time.monotonic()
+        for line in self._lines[:]:
+            if line.talk is None and now - line.began > self._seconds:
+                self._lost(line, batch, ConversationError(line.stage, "no answer in time"))
+            elif line.talk is not None and now - line.used > IDLE_SECONDS:
+                line.goodbye()
+                self._drop(line)
+        self._events(batch, 0)
 
-    def _receipt(self, envelope: Envelope, end: _End) -> Receipt:
-        if end.needs_smtputf8:
-            return Receipt(envelope.delivery_id, Outcome.REFUSED, code=NEEDS_SMTPUTF8)
-        reply, stage = end.reply, end.stage
-        outcome = outcome_of(reply, stage) if reply else lost_at(stage)
-        self._at_rest = outcome is Outcome.TAKEN
-        self._has_carried = self._has_carried or self._at_rest
-        if reply is None or reply.code == 421 or reply.code // 100 not in {2, 4, 5}:
-            self._drop()  # gone, going, or no longer talking about the same thing
-        return Receipt(
-            envelope.delivery_id,
-            outcome,
-            code=reply.number if reply and reply.code > 0 else "",
-            detail=f"{stage.name}: {reply.text if reply else end.silence}",
-            provider_message_id=queue_id(reply) if reply and self._at_rest else None,
-        )
+    def _open_more(self, batch: Batch) -> None:
+        """One connection for two messages that wait: fewer leave a slow server idle, more are for nothing."""
+        most = self._most if time.monotonic() < self._most_until else self._connections
+        while batch.trouble is None and len(self._lines) < min(most, (len(batch.waiting) + 1) // 2):
+            try:
+                addresses = self._directory.addresses(batch.deadline)
+                self._selector = self._selector or selectors.DefaultSelector()
+                self._lines.append(Line(self.target, addresses, self._context, self._selector))
+            except OSError as error:
+                batch.trouble = ConversationError(Stage.CONNECT, error.strerror or str(error))
+            except ConversationError as trouble:
+                batch.trouble = trouble
 
-    def _converse(self, words: _Words) -> _End:
-        """Say it all; how far it came, and the reply that ended it."""
-        session, stage = self._session, Stage.MAIL
-        if session is None:
-            return _End(stage, silence="no connection")
-        if words.wide and not (session.has_extn("smtputf8") and session.has_extn("8bitmime")):
-            return _End(stage, needs_smtputf8=True)
-        encoding = "utf-8" if words.wide else "ascii"
-        try:
-            for stage, command in words.commands:
-                reply = session.exchange(stage, command, encoding=encoding)
-                if reply.code // 100 != (3 if stage is Stage.DATA else 2):
-                    return _End(stage, reply)
-            session.write(stage, words.content)
-            stage = Stage.DOT
-            session.write(stage, b".\r\n")
-            return _End(stage, session.hear(stage))
-        except ConversationError as trouble:
-            return _End(stage, silence=trouble.detail)
+    def _lost(self, line: Line, batch: Batch, trouble: ConversationError) -> None:
+        """Part with a connection. One that never came about, or several without use, and no more are opened."""
+        self._drop(line)
+        if line.talk is None:
+            batch.trouble = trouble
+            if trouble.stage is Stage.CONNECT:
+                self._directory.pass_over()
+            if self._lines:
+                self._most, self._most_until = len(self._lines), time.monotonic() + FEWER_SECONDS
+            return
+        for turn in line.talk.lost(trouble.detail):
+            batch.put_back(turn)
+        batch.receipts.extend(line.talk.receipts)
+        line.talk.receipts.clear()
+        batch.barren += not line.talk.taken
+        if batch.barren >= max(3, self._connections):
+            batch.trouble = batch.trouble or ConversationError(Stage.MAIL, trouble.detail)
 
-
-NEEDS_SMTPUTF8 = "needs SMTPUTF8"
-"""The address has letters that this server can't carry (RFC 6531). It says nothing about the mailbox."""
-UNSENDABLE = "unsendable"
-"""Address or content would break the conversation. We didn't say it, so nobody refused it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """What will be said for one message."""
-
-    commands: tuple[tuple[Stage, str], ...]
-    content: bytes
-    wide: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How far a message came, and what ended it: a reply, or silence."""
-
-    stage: Stage
-    reply: Reply | None = None
-    silence: str = ""
-    needs_smtputf8: bool = False
-
-
-def _words(envelope: Envelope) -> _Words | None:
-    """What to say for this envelope, or None where saying it would say something else (ASVS 1.3.11)."""
-    try:
-        recipient, return_path = wire_address(envelope.recipient), wire_address(envelope.return_path)
-    except BadHeader:
-        return None
-    if not _only_crlf(envelope.content):
-        return None
-    wide = not recipient.isascii()
-    commands = (
-        (Stage.MAIL, f"MAIL FROM:<{return_path}>" + (" SMTPUTF8 BODY=8BITMIME" if wide else "")),
-        (Stage.RCPT, f"RCPT TO:<{recipient}>"),
-        (Stage.DATA, "DATA"),
-    )
-    return _Words(commands, _dot_stuffed(envelope.content), wide)
-
-
-def _unreachable(envelope: Envelope, trouble: ConversationError) -> Receipt:
-    """The receipt of a message for which there was no connection. Nothing of it was written."""
-    outcome = outcome_of(trouble.reply, trouble.stage) if trouble.reply else lost_at(trouble.stage)
-    return Receipt(
-        envelope.delivery_id,
-        Outcome.MISCONFIGURED if trouble.ours else outcome,
-        code=trouble.reply.number if trouble.reply and trouble.reply.code > 0 else "",
-        detail=f"{trouble.stage.name}: {trouble.detail}",
-    )
-
-
-def _only_crlf(content: bytes) -> bool:
-    """A bare CR or LF can hide a second message from servers that are lax about line ends ("SMTP smuggling")."""
-    pairs = content.count(b"\r\n")
-    return content.count(b"\r") == pairs and content.count(b"\n") == pairs
-
-
-def _dot_stuffed(content: bytes) -> bytes:
-    """RFC 5321 section 4.5.2, ending in CRLF so that the final dot stands on a line of its own."""
-    stuffed = content.replace(b"\r\n.", b"\r\n..")
-    stuffed = b"." + stuffed if stuffed.startswith(b".") else stuffed
-    return stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n"
+    def _drop(self, line: Line) -> None:
+        line.drop()
+        if line in self._lines:
+            self._lines.remove(line)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from mailer.providers.base import Outcome
 
@@ -28,10 +29,11 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A server's answer; several lines are joined by a space."""
+    """A server's answer; several lines are joined by a space, and in `lines` as they were. Code -1: no number."""
 
     code: int
     text: str = ""
+    lines: tuple[str, ...] = ()
 
     @property
     def number(self) -> str:
@@ -46,6 +48,66 @@ class Reply:
         return found.group(1) if found else ""
 
 
+class Nonsense(Exception):
+    """What came can't be an answer: it has no end. Says so in words for an operator."""
+
+
+class Reader:
+    """Makes replies of bytes as they come. Keeps at most a line and a reply, however long a server talks."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """The replies that are complete now. Raises Nonsense."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            raise Nonsense("the server's answer has no end")
+        replies = []
+        for line in lines:
+            if line[3:4] == b"-" and line[:3].isdigit():
+                self._lines.append(line)
+                if len(self._lines) > MOST_LINES or len(line) > LONGEST_LINE:
+                    raise Nonsense("the server's answer has no end")
+            elif self._lines:
+                replies.append(_several([*self._lines, line]))
+                self._lines = []
+            else:
+                replies.append(_one(line))
+        return replies
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is a beginning of a reply that has not ended."""
+        return bool(self._rest or self._lines)
+
+
+LONGEST_LINE = 8_192
+MOST_LINES = 100
+
+
+@lru_cache(512)  # most answers are the same as the one before
+def _one(line: bytes) -> Reply:
+    return Reply(_code(line), _words(line[4:]))
+
+
+def _several(lines: list[bytes]) -> Reply:
+    words = tuple(_words(line[4:]) for line in lines)
+    return Reply(_code(lines[-1]), " ".join(words)[:_LONGEST_TEXT], words)
+
+
+def _code(line: bytes) -> int:
+    return int(line[:3]) if line[:3].isdigit() else -1
+
+
+def _words(said: bytes) -> str:
+    """What an operator may be shown: one line, nothing that moves a cursor."""
+    text = said.decode("utf-8", "replace").strip()[:_LONGEST_TEXT]
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+_LONGEST_TEXT = 500
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\b")
 _QUEUED = re.compile(r"(?:queued as|\bid[= ])\s*<?([A-Za-z0-9._@-]{4,120})", re.IGNORECASE)
 _RELAY = re.compile(r"\brelay(ing)?\b", re.IGNORECASE)

@@ -32,9 +32,14 @@ class Mailbox:
         self.told = defaultdict(dict)
         self.after = {}
         self.sessions = set()
+        self.offers = []
 
     def tell(self, stage: str, recipient: str, answer: str) -> None:
         self.told[stage][recipient] = answer
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        return [*responses[:-1], *self.offers, responses[-1]]
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         self.sessions.add(id(session))
@@ -84,8 +89,9 @@ class _Speaker(SMTP):
 
 
 @contextmanager
-def listening(mailbox, *, tls=None, smtps=False, sign_in=None, smtputf8=True):
+def listening(mailbox, *, tls=None, smtps=False, sign_in=None, smtputf8=True, pipelining=False):
     """An aiosmtpd server on a free port. `tls` makes it offer STARTTLS, with `smtps` it speaks TLS from the start."""
+    mailbox.offers = ["250-PIPELINING"] * pipelining
 
     class Here(Controller):
         def factory(self):
