@@ -22,8 +22,10 @@ STILL_OPEN = ("pending", "handing_over")
 """States of a holder of an address key who may yet give it back. In any other the key says that an attempt of his may
 have been taken, whatever became of a later one: an attempt that surely was not has deleted its own."""
 
+# The patience first: it holds for the rest of the transaction. Nothing here waits long for anybody.
 _STILL_PENDING = text("""
-    SELECT d.id FROM deliveries d JOIN mandates m ON m.campaign_id = d.campaign_id, installation i
+    SELECT d.id FROM (SELECT set_config('lock_timeout', '200ms', true)) AS patience,
+           deliveries d JOIN mandates m ON m.campaign_id = d.campaign_id, installation i
      WHERE d.id = ANY(:ids) AND d.state = 'pending' AND m.state = 'sending' AND m.approved_hash = :hash AND NOT i.hold
      ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
 """)
@@ -31,37 +33,39 @@ _TAKE_ADDRESSES = text("""
     INSERT INTO campaign_addresses (campaign_id, address_hash, delivery_id, attempt_id)
     SELECT :campaign, w.hash, w.id, :attempt
       FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) AS w(id, hash) ORDER BY w.hash
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING RETURNING delivery_id
 """)
 _HOLDERS = text("""
     SELECT k.address_hash, k.delivery_id, d.state FROM campaign_addresses k
       LEFT JOIN deliveries d ON d.id = k.delivery_id
      WHERE k.campaign_id = :campaign AND k.address_hash = ANY(:hashes)
 """)
-_OPEN = text("""
-    INSERT INTO open_handovers (customer_id, delivery_id, attempt_id, campaign_id, deadline, worker)
-    SELECT w.customer_id, w.id, :attempt, :campaign, clock_timestamp() + make_interval(secs => :seconds), :worker
-      FROM unnest(CAST(:customers AS bigint[]), CAST(:ids AS uuid[])) AS w(customer_id, id) ORDER BY w.customer_id
-    ON CONFLICT DO NOTHING RETURNING delivery_id
-""")
 _RELEASE = text("""
     DELETE FROM campaign_addresses
      WHERE campaign_id = :campaign AND attempt_id = :attempt AND NOT delivery_id = ANY(:kept)
 """)
+# One statement, one fate: who has no open hand-over of this attempt gets no intent.
 _INTEND = text("""
     WITH w AS (
-      SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[]), CAST(:domains AS text[]),
-                           CAST(:events AS bigint[]), CAST(:seqs AS int[]), CAST(:policies AS int[]))
-                    AS w(id, hash, domain, event, seq, policy)),
+      SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS bigint[]), CAST(:hashes AS bytea[]),
+                           CAST(:domains AS text[]), CAST(:events AS bigint[]), CAST(:seqs AS int[]),
+                           CAST(:policies AS int[]))
+                    AS w(id, customer_id, hash, domain, event, seq, policy)),
+    opened AS (
+      INSERT INTO open_handovers (customer_id, delivery_id, attempt_id, campaign_id, deadline, worker)
+      SELECT customer_id, id, :attempt, :campaign, clock_timestamp() + make_interval(secs => :seconds), :worker
+        FROM w ORDER BY customer_id
+      ON CONFLICT DO NOTHING RETURNING delivery_id),
     stated AS (
       UPDATE deliveries d SET state = 'handing_over', reason = NULL, attempt_id = :attempt,
              address_hash = coalesce(w.hash, d.address_hash), recipient_domain = coalesce(w.domain, d.recipient_domain),
              consent_event_id = w.event, ledger_seq_seen = w.seq, policy_version_id = w.policy,
              revision_id = :revision, provider = :provider, intended_at = clock_timestamp(), resend_approved_by = NULL
-        FROM w WHERE d.id = w.id RETURNING d.id, d.customer_id),
-    gone AS (DELETE FROM come_back b USING w WHERE b.delivery_id = w.id)
+        FROM opened o JOIN w ON w.id = o.delivery_id
+       WHERE d.id = w.id AND d.customer_id = w.customer_id RETURNING d.id, d.customer_id),
+    gone AS (DELETE FROM come_back b USING stated s WHERE b.delivery_id = s.id AND b.customer_id = s.customer_id)
     INSERT INTO delivery_attempts (customer_id, delivery_id, attempt_id, outcome, worker)
-    SELECT customer_id, id, :attempt, 'intent', :worker FROM stated
+    SELECT customer_id, id, :attempt, 'intent', :worker FROM stated RETURNING delivery_id
 """)
 _WITHHOLD_DUPLICATES = text("""
     WITH stated AS (
@@ -82,7 +86,6 @@ def intend(
     all campaigns) and the consent event it means to rely on. Others stay as they are, except people whose address
     got this campaign through another record: those are withheld.
     """
-    session.execute(text("SET LOCAL lock_timeout = '200ms'"))
     free = set(session.execute(_STILL_PENDING, {"ids": ids(candidates), "hash": job.approved_hash}).scalars())
     # A row may have been picked by both ways at once.
     mine = list({c.delivery_id: c for c in candidates if c.delivery_id in free}.values())
@@ -90,31 +93,28 @@ def intend(
         mine = mine[: canary.release(session, job.campaign_id, len(mine))]
     common = {"campaign": job.campaign_id, "attempt": attempt_id, "worker": worker}
     mine, duplicates = _take_addresses(session, mine, common)
-    opened = set(
-        session.execute(
-            _OPEN,
-            {**common, "customers": [c.customer_id for c in mine], "ids": ids(mine), "seconds": DEADLINE_SECONDS},
-        ).scalars()
-    )
-    mine = [candidate for candidate in mine if candidate.delivery_id in opened]
-    session.execute(_RELEASE, {**common, "kept": ids(mine)})
-    session.execute(
-        _INTEND,
-        {
-            **common,
-            "ids": ids(mine),
-            "hashes": [c.address_hash for c in mine],
-            "domains": [c.domain for c in mine],
-            "events": [c.consent_event_id for c in mine],
-            "seqs": [c.ledger_seq for c in mine],
-            "policies": [c.policy_version_id for c in mine],
-            "revision": job.revision_id,
-            "provider": provider,
-        },
-    )
+    opened = set(session.execute(_INTEND, _words(job, mine, common, provider)).scalars()) if mine else set()
+    if len(opened) < len(mine):
+        session.execute(_RELEASE, {**common, "kept": list(opened)})
     if duplicates:
         session.execute(_WITHHOLD_DUPLICATES, {**common, "ids": duplicates})
-    return mine
+    return [candidate for candidate in mine if candidate.delivery_id in opened]
+
+
+def _words(job: Job, candidates: Sequence[Candidate], common: dict[str, object], provider: str) -> dict[str, object]:
+    return {
+        **common,
+        "ids": ids(candidates),
+        "customers": [c.customer_id for c in candidates],
+        "hashes": [c.address_hash for c in candidates],
+        "domains": [c.domain for c in candidates],
+        "events": [c.consent_event_id for c in candidates],
+        "seqs": [c.ledger_seq for c in candidates],
+        "policies": [c.policy_version_id for c in candidates],
+        "revision": job.revision_id,
+        "provider": provider,
+        "seconds": DEADLINE_SECONDS,
+    }
 
 
 def _take_addresses(
@@ -123,7 +123,9 @@ def _take_addresses(
     """Return those who hold their address key now, and those whose address has had this campaign already."""
     addressed = [candidate for candidate in candidates if candidate.address_hash is not None]
     hashes = [candidate.address_hash for candidate in addressed]
-    session.execute(_TAKE_ADDRESSES, {**common, "ids": ids(addressed), "hashes": hashes})
+    taken = set(session.execute(_TAKE_ADDRESSES, {**common, "ids": ids(addressed), "hashes": hashes}).scalars())
+    if len(taken) == len(addressed):
+        return list(candidates), []
     # In a later statement: a conflict says that there is a holder, not who.
     found = session.execute(_HOLDERS, {"campaign": common["campaign"], "hashes": hashes}).all()
     holders = {bytes(row.address_hash): row for row in found}

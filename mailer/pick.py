@@ -1,7 +1,7 @@
 """Which deliveries are due, read without claiming them: two workers may read the same row, T1 decides who has it.
 
-Rows come in the order of customers from wherever the caller's cursor stands, so that workers starting at different
-offsets seldom meet; rows that had to wait come by their own index.
+Rows come in the order of customers from wherever the caller's cursor stands, stripe by stripe, so that workers seldom
+meet (`mailer.stripes`); rows that had to wait come by their own index.
 """
 
 from __future__ import annotations
@@ -68,6 +68,9 @@ class Prepared:
     problem: str | None = None
 
 
+LAST = 2**63 - 1
+"""No customer comes after this one."""
+
 _COLUMNS = """
     SELECT d.id, d.customer_id, a.address, a.address_hash, a.domain, coalesce(h.seq, 0) AS ledger_seq,
            s.event_id, s.policy_version_id
@@ -77,14 +80,15 @@ _COLUMNS = """
       LEFT JOIN consent_state s ON s.customer_id = d.customer_id AND s.purpose = d.purpose AND s.granted
      WHERE {condition}"""
 
-_ONWARDS = text(
-    _COLUMNS.format(
-        source="deliveries d",
-        condition="""d.campaign_id = :campaign AND d.customer_id > :after AND d.state = 'pending'
-       AND NOT coalesce(a.domain, d.recipient_domain) = ANY(CAST(:without AS text[]))
-       AND NOT EXISTS (SELECT 1 FROM come_back b WHERE b.delivery_id = d.id AND b.not_before > clock_timestamp())
-     ORDER BY d.customer_id LIMIT :limit""",
-    )
+_ONWARDS_CONDITION = """d.campaign_id = :campaign AND d.customer_id > :after AND d.customer_id <= :until
+       AND d.state = 'pending' AND NOT coalesce(a.domain, d.recipient_domain) = ANY(CAST(:without AS text[]))
+       AND NOT EXISTS (SELECT 1 FROM come_back b WHERE b.delivery_id = d.id AND b.customer_id = d.customer_id
+                          AND b.not_before > clock_timestamp())
+     ORDER BY d.customer_id LIMIT :limit"""
+_ONWARDS = text(_COLUMNS.format(source="deliveries d", condition=_ONWARDS_CONDITION))
+_NEXT = text(
+    f"""SELECT d.customer_id FROM deliveries d LEFT JOIN addresses a ON a.customer_id = d.customer_id
+         WHERE {_ONWARDS_CONDITION}"""  # noqa: S608  (our own words)
 )
 _COME_BACK = text(
     _COLUMNS.format(
@@ -122,15 +126,26 @@ def read_job(session: Session, campaign_id: int) -> Job | None:
 
 
 def due(
-    session: Session, campaign_id: int, *, after: int, limit: int = 500, without: Collection[str] = ()
+    session: Session,
+    campaign_id: int,
+    *,
+    after: int,
+    until: int | None = None,
+    limit: int = 500,
+    without: Collection[str] = (),
 ) -> list[Candidate]:
-    """Return up to `limit` pending deliveries of people after `after`, in order of customers.
+    """Return up to `limit` pending deliveries of people after `after` and up to `until`, in order of customers.
 
     Whoever is at one of the domains in `without` is left out: they stay pending, and nobody waits for them.
     """
-    values = {"campaign": campaign_id, "after": after, "limit": limit, "without": list(without)}
-    found = session.execute(_ONWARDS, values)
+    found = session.execute(_ONWARDS, _span(campaign_id, after, until, limit, without))
     return [_candidate(row) for row in found]
+
+
+def next_due(session: Session, campaign_id: int, *, after: int, without: Collection[str] = ()) -> int | None:
+    """Return the first customer after `after` whom `due` would find; None when there is nobody."""
+    found: int | None = session.execute(_NEXT, _span(campaign_id, after, None, 1, without)).scalar()
+    return found
 
 
 def come_back(
@@ -148,6 +163,11 @@ def last_customer(session: Session, campaign_id: int) -> int:
         {"campaign": campaign_id},
     )
     return int(found.scalar_one())
+
+
+def _span(campaign_id: int, after: int, until: int | None, limit: int, without: Collection[str]) -> dict[str, object]:
+    until = LAST if until is None else until
+    return {"campaign": campaign_id, "after": after, "until": until, "limit": limit, "without": list(without)}
 
 
 def _candidate(row: Row[tuple[object, ...]]) -> Candidate:

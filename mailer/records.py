@@ -36,8 +36,11 @@ PAUSING = ("misconfigured", "approval_changed")
 """Reasons that pause the whole campaign: the next message would fare no better."""
 
 _LOCK = text("SELECT id FROM deliveries WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+# Feedback may have settled a row and the reaper may have put it in doubt: the hand-over is closed all the same.
 _SETTLE = text("""
-    WITH w AS (
+    WITH closed AS (
+      DELETE FROM open_handovers o WHERE o.customer_id = ANY(CAST(:customers AS bigint[])) AND o.attempt_id = :attempt),
+    w AS (
       SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:reasons AS text[]),
                            CAST(:codes AS text[]), CAST(:messages AS text[]))
                     AS w(id, state, reason, code, message)),
@@ -53,7 +56,6 @@ _SETTLE = text("""
     SELECT customer_id, id, :attempt, state, coalesce(code, reason), :worker FROM stated ORDER BY id
     RETURNING delivery_id
 """)
-_CLOSE = text("DELETE FROM open_handovers WHERE attempt_id = :attempt AND delivery_id = ANY(:ids)")
 _RELEASE = text("""
     DELETE FROM campaign_addresses WHERE campaign_id = :campaign AND attempt_id = :attempt AND delivery_id = ANY(:ids)
 """)
@@ -97,6 +99,7 @@ def settle(
             _SETTLE,
             {
                 **common,
+                "customers": [customers[result.delivery_id] for result in results],
                 "states": [result.state for result in results],
                 "reasons": [result.reason for result in results],
                 "codes": [result.code for result in results],
@@ -106,7 +109,8 @@ def settle(
     )
     back = [r for r in results if r.delivery_id in done and r.state in BACK]
     waiting = [r for r in back if r.state == "pending"]
-    session.execute(_RELEASE, {**common, "ids": [result.delivery_id for result in back]})
+    if back:
+        session.execute(_RELEASE, {**common, "ids": [result.delivery_id for result in back]})
     if waiting:
         session.execute(
             _COME_BACK,
@@ -117,7 +121,6 @@ def settle(
                 "waits": [result.wait for result in waiting],
             },
         )
-    session.execute(_CLOSE, common)
     refused = [(r.delivery_id, r.code) for r in results if r.delivery_id in done and r.state == "refused_by_provider"]
     if refused:
         refusals.keep(session, attempt_id, refused)

@@ -47,11 +47,14 @@ def no_address_key():
 
 
 def no_open_hand_overs():
-    nothing = """SELECT id FROM unnest(CAST(:ids AS uuid[])) AS w(id)
-                  WHERE cardinality(CAST(:customers AS bigint[])) > 0 AND CAST(:attempt AS uuid) IS NOT NULL
-                    AND CAST(:campaign AS bigint) > 0 AND CAST(:seconds AS float8) > 0
-                    AND CAST(:worker AS text) <> ''"""
-    return substituted(intents, "_OPEN", text(nothing))
+    nothing = str(intents._INTEND)
+    for ours, other in (
+        ("FROM w ORDER BY customer_id", "FROM w WHERE false ORDER BY customer_id"),
+        ("FROM opened o JOIN w", "FROM (SELECT id AS delivery_id FROM w) o JOIN w"),
+    ):
+        assert ours in nothing
+        nothing = nothing.replace(ours, other)
+    return substituted(intents, "_INTEND", text(nothing))
 
 
 def only_handed_over_holders_count():

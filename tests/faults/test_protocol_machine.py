@@ -22,8 +22,8 @@ TAKE, RESET, NOT_TAKEN = Behaviour.TAKE, Behaviour.RESET_AFTER_ACCEPT, Behaviour
 KILLED, CUT_OFF = "killed", "cut off"
 OUTCOMES = [TAKE, TAKE, TAKE, Behaviour.REFUSE, NOT_TAKEN, RESET, Behaviour.RAISE, KILLED, KILLED, CUT_OFF]
 ALL = 1000
-TO_THE_INTENT = 9
-"""Steps of a worker from nothing to the end of T1: pick, seven statements, commit."""
+TO_THE_INTENT = 6
+"""Steps of a worker from nothing to the end of T1: pick, four statements (two people share an address), commit."""
 
 
 @pytest.fixture
