@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from config.settings import DkimKey
 from mailer.errors import InputProblem
+from mailer.wire_text import WireText
 
 KEY_BITS = 2048
 LEAST_BITS = 1024
@@ -67,7 +68,8 @@ class Signer:
         signed = b"".join(_chosen(head, names)) + relaxed_header(bare)
         tag = base64.b64encode(self.key.sign(signed, padding.PKCS1v15(), hashes.SHA256()))
         lines = [tag[place : place + 72] for place in range(0, len(tag), 72)]
-        return bare + b"\r\n\t".join(lines) + b"\r\n" + message
+        whole = b"".join((bare, b"\r\n\t".join(lines), b"\r\n", message))
+        return WireText(whole) if isinstance(message, WireText) else whole
 
     def record(self) -> tuple[str, str]:
         """Return name and value of the DNS record (TXT) by which others check the signatures."""

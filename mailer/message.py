@@ -25,6 +25,7 @@ import idna
 
 from mailer import quoted
 from mailer.errors import InputProblem
+from mailer.wire_text import WireText
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,7 +72,7 @@ def build(
     delivery_id: UUID,
     attempt_id: UUID,
     marketing: Marketing | None,
-) -> bytes:
+) -> WireText:
     """The message, text part first, lines ending in CRLF and never over 998 octets; a notice has `marketing=None`.
 
     Parts given as bytes are in quoted-printable already (`mailer.quoted`).
@@ -91,12 +92,14 @@ def build(
         "MIME-Version: 1.0",
         f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"',
     ]
-    return b"".join(
-        (
-            "\r\n".join(headers).encode(),
-            _part("plain", text),
-            _part("html", html),
-            f"\r\n--{_BOUNDARY}--\r\n".encode(),
+    return WireText(
+        b"".join(
+            (
+                "\r\n".join(headers).encode(),
+                _part("plain", text),
+                _part("html", html),
+                f"\r\n--{_BOUNDARY}--\r\n".encode(),
+            )
         )
     )
 
