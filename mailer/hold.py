@@ -24,13 +24,18 @@ def hold(session: Session, operator_id: int | None, reason: str) -> bool:
 
 
 def release(session: Session, operator_id: int | None, reason: str, *, fingerprint: str | None = None) -> bool:
-    """Let sending go on; return whether it was held. `fingerprint` accepts another root key for good."""
+    """Let sending go on; return whether it was held. `fingerprint` accepts another root key for good.
+
+    A database that was in doubt (`mailer.restore`) is accepted as it is.
+    """
     was = session.execute(text("SELECT hold_reason FROM installation WHERE id = 1 AND hold FOR UPDATE")).first()
     if was is None:
         return False
     session.execute(
         text("""UPDATE installation SET hold = false, hold_reason = NULL, hold_since = NULL,
-                       root_key_fingerprint = coalesce(:fingerprint, root_key_fingerprint) WHERE id = 1"""),
+                       root_key_fingerprint = coalesce(:fingerprint, root_key_fingerprint),
+                       accepted_witness = coalesce(doubted_witness, accepted_witness), doubted_witness = NULL
+                 WHERE id = 1"""),
         {"fingerprint": fingerprint},
     )
     acts.record(session, operator_id, "hold_released", "installation", reason=reason, was=was.hold_reason)

@@ -89,7 +89,7 @@ class Clock:
         self._workers = workers
         self._ticks = 0
         self._settled: dict[int, int] = {}
-        self._watchman = Watchman(self._sessions)
+        self._watchman = Watchman(self._sessions, data, self._queue)
         self._swept: set[int] = set()
         self._lists = lists
         self._keys = keys
@@ -101,12 +101,14 @@ class Clock:
     def tick(self) -> None:
         """Do everything that is due, once."""
         duties: list[Callable[[], object]] = [
+            self._watchman.look_at_database,
             self._tend,
             self._watchman.look_at_numbers,
             self._reap,
             self._fold,
             self._sweep,
             self._wake,
+            self._watchman.beat,
         ]
         if self._lists and self._ticks % TELL_EVERY == 0:
             duties.append(self._tell)
@@ -208,6 +210,9 @@ class Clock:
             with self._sessions() as session, session.begin():
                 if not comparing.look(session, lists, self._keys):
                     return
+
+    def _queue(self) -> int:
+        return waiting(self._broker)
 
     def _wake(self) -> None:
         # Bounded: a queue that nobody drains must not grow while the workers are away.

@@ -35,7 +35,7 @@ from workers.broker import make_broker
 from workers.carriers import BATCH_MOST, Carrier, Carriers
 from workers.dispatch import Dispatcher
 from workers.pacing import Paced
-from workers.startup import check_database, check_deadlines, check_root_key
+from workers.startup import check_database, check_deadlines, check_restored, check_root_key
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -51,13 +51,18 @@ def run_worker(settings: Settings, queue: str) -> None:
     stop = stop_on_signal()
     with dispatching(settings, stop) as dispatcher:
         broker = make_broker(required(settings.redis_url, "REDIS_URL"))
-        actors.declare(broker, dispatcher.run)
+        actors.declare(broker, checked(dispatcher.run, lambda: check_restored(dispatcher.sessions, settings.data)))
         broker.emit_after("process_boot")  # starts the time limit's own thread, as the dramatiq command would
         worker = Worker(broker, queues={queue}, worker_threads=1, worker_timeout=500)
         worker.start()
         log.info("worker_started", worker=dispatcher.worker)
         stop.wait()
         worker.stop(timeout=int((HAND_OVER_SECONDS + 1) * 1000))
+
+
+def checked(run: Callable[[int], bool], is_sound: Callable[[], bool]) -> Callable[[int], bool]:
+    """Look before each slice: a database that was restored under us breaks our connections, and the slice with them."""
+    return lambda campaign_id: is_sound() and run(campaign_id)
 
 
 @contextmanager

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import structlog
 from sqlalchemy import Engine, text
 
 from config.keys import Keys
-from mailer.db import IDLE_IN_TRANSACTION
+from mailer import restore
+from mailer.db import IDLE_IN_TRANSACTION, SessionFactory
 from mailer.delivery import WINDOW_SECONDS
 from mailer.optout import PATIENCE
 from mailer.providers.base import HAND_OVER_SECONDS
 from workers.engines.places import EngineProblem
+
+log = structlog.get_logger(__name__)
 
 OLDEST_SERVER = 140000
 PROMISED = {
@@ -38,6 +44,15 @@ def check_deadlines() -> None:
         raise EngineProblem("W must be shorter than the time that an opt-out waits.")
     if WINDOW_SECONDS + HAND_OVER_SECONDS >= IDLE_IN_TRANSACTION:
         raise EngineProblem("W + D must be shorter than idle_in_transaction_session_timeout.")
+
+
+def check_restored(sessions: SessionFactory, data: Path) -> bool:
+    """Whether this is the database that ran here last, as far on as it was; else everything is on HOLD now."""
+    with sessions() as session, session.begin():
+        why = restore.check(session, data)
+    if why is not None:
+        log.error("restored_database", why=why)
+    return why is None
 
 
 def check_root_key(engine: Engine, keys: Keys) -> None:

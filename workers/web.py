@@ -8,11 +8,14 @@ import sys
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from sqlalchemy.exc import DBAPIError
 
 from config.keys import Keys
-from config.logging import configure
+from config.logging import configure, get_logger
 from config.settings import Settings
+from mailer.db import create_engine_from, session_factory
 from workers.launch import PR_SET_PDEATHSIG, load_prctl
+from workers.startup import check_restored
 
 GRACEFUL_SECONDS = 1
 """For requests that run when we stop. An opt-out answers within 1.03 s, and its first commit is at once."""
@@ -62,8 +65,22 @@ def die_with_parent(arbiter: Any, _worker: Any) -> None:
             os._exit(1)
 
 
+def look_at_database(settings: Settings) -> None:
+    """Put a restored database on HOLD before anybody sees a page. One that can't be asked now is asked by the clock."""
+    if settings.database_url is None:
+        return
+    engine = create_engine_from(settings.database_url, name="askfirst web", connect_args={"connect_timeout": 3})
+    try:
+        check_restored(session_factory(engine), settings.data)
+    except DBAPIError as trouble:
+        get_logger(__name__).warning("database_not_looked_at", why=type(trouble.orig).__name__)
+    finally:
+        engine.dispose()
+
+
 def serve(settings: Settings, bind: str) -> None:
     """Serve until SIGTERM."""
     if settings.root_key is not None:
         configure(settings.log_level, key=Keys(settings.root_key).derive("logs"))
+    look_at_database(settings)
     Application(settings, bind).run()
