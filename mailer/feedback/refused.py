@@ -49,7 +49,8 @@ _ALERT = text("""
      GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     ON CONFLICT (cause, domain, day) DO UPDATE
        SET count = alerts.count + excluded.count, sample = least(alerts.sample, excluded.sample),
-           first_at = least(alerts.first_at, excluded.first_at), last_at = greatest(alerts.last_at, excluded.last_at)
+           first_at = least(alerts.first_at, excluded.first_at), last_at = greatest(alerts.last_at, excluded.last_at),
+           seen_at = NULL, seen_by = NULL
 """)
 _DONE = text("""
     UPDATE provider_events e SET applied_at = clock_timestamp(), outcome = w.outcome, body = CAST(w.body AS jsonb)

@@ -76,7 +76,8 @@ _ALERT = text("""
     VALUES (:cause, :domain, CAST(CAST(:at AS timestamptz) AT TIME ZONE 'UTC' AS date), :sample, :at, :at)
     ON CONFLICT (cause, domain, day) DO UPDATE
        SET count = alerts.count + 1, sample = least(alerts.sample, excluded.sample),
-           first_at = least(alerts.first_at, excluded.first_at), last_at = greatest(alerts.last_at, excluded.last_at)
+           first_at = least(alerts.first_at, excluded.first_at), last_at = greatest(alerts.last_at, excluded.last_at),
+           seen_at = NULL, seen_by = NULL
 """)
 
 _COLUMNS = {

@@ -7,18 +7,21 @@ from zoneinfo import ZoneInfo
 from flask import Flask
 from flask_wtf.csrf import CSRFError
 
+from mailer.web.alerts import alerts
 from mailer.web.chrome import answer_problem, dress
 from mailer.web.edge import lend_sessions
+from mailer.web.kept import kept
 from mailer.web.people import people
 from mailer.web.shop import Shop
 from mailer.web.signin import sign_operators_in
 
 
 def open_desk(app: Flask, shop: Shop) -> None:
-    """Add the look, sign-in and people. `app.extensions["askfirst"]` is set, CSRF protection is on."""
+    """Add the look, sign-in, people and what came back. `app.extensions["askfirst"]` is set, CSRF protection is on."""
     lend_sessions(app)
     dress(app, ZoneInfo(shop.settings.shop_zone))
     sign_operators_in(app, shop.keys)
     app.register_error_handler(429, answer_problem)
     app.register_error_handler(CSRFError, answer_problem)
-    app.register_blueprint(people)
+    for blueprint in (people, alerts, kept):
+        app.register_blueprint(blueprint)

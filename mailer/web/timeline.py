@@ -16,6 +16,7 @@ from mailer.models import (
     ConsentEvent,
     ConsentEvidence,
     Delivery,
+    KeptMail,
     Mandate,
     Operator,
     OperatorAct,
@@ -26,7 +27,7 @@ from mailer.models import (
 )
 from mailer.web.reasons import STATES, reason
 from mailer.web.titles import readable
-from mailer.web.words import full
+from mailer.web.words import full, visible
 
 MOST = 200
 SOURCES = {
@@ -42,7 +43,12 @@ SOURCES = {
     "web_form": "on our sign-up form",
     "import": "brought in from an earlier list",
 }
-ACTS = {"reveal_address": "Address revealed", "stop_person": "All marketing stopped"}
+ACTS = {
+    "reveal_address": "Address revealed",
+    "stop_person": "All marketing stopped",
+    "kept_mail_opt_out": "A mail of theirs taken as a no to all marketing",
+    "kept_mail_bounce": "Their address taken as gone",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class Entry:
     words: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     campaign_id: int | None = None
+    letter_id: int | None = None
+    """A mail that they wrote to us; only some may read it."""
 
 
 def timeline(session: Session, customer_id: int) -> list[Entry]:
@@ -67,6 +75,7 @@ def timeline(session: Session, customer_id: int) -> list[Entry]:
         *consent_entries(session, customer_id),
         *message_entries(session, customer_id),
         *left_out_entries(session, customer_id),
+        *letter_entries(session, customer_id),
         *staff_entries(session, customer_id),
     ]
     return sorted(entries, key=lambda entry: (entry.at, entry.seq or 0), reverse=True)[:MOST]
@@ -173,6 +182,34 @@ def left_out_entries(session: Session, customer_id: int) -> Iterable[Entry]:
         )
         for campaign_id, why, as_of, *content in rows
     ]
+
+
+def letter_entries(session: Session, customer_id: int) -> Iterable[Entry]:
+    """What they wrote to us, and whether the helpline has it."""
+    rows = session.execute(
+        select(
+            KeptMail.id,
+            KeptMail.kind,
+            KeptMail.subject,
+            KeptMail.received_at,
+            KeptMail.forwarded_at,
+            KeptMail.handled_at,
+        )
+        .where(KeptMail.customer_id == customer_id)
+        .order_by(KeptMail.id.desc())
+        .limit(MOST)
+    )
+    return [letter_entry(row) for row in rows]
+
+
+def letter_entry(row: Row[*tuple[Any, ...]]) -> Entry:
+    letter_id, kind, subject, received_at, forwarded_at, handled_at = row
+    wrote = "Wrote to us" if kind == "letter" else "A mail about them"
+    text = "Somebody here dealt with it." if handled_at else "It waits for somebody here to read it."
+    if forwarded_at and not handled_at:
+        text = "It went on to the helpline."
+    title = f"{wrote}: {visible(subject)}" if subject else wrote
+    return Entry(at=received_at, kind="", icon="mail", title=title, text=text, letter_id=letter_id)
 
 
 def staff_entries(session: Session, customer_id: int) -> Iterable[Entry]:
