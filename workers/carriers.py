@@ -6,7 +6,7 @@ One of each per process, made when it is first wanted: a provider nobody sends w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,8 @@ from mailer.compose import Composer
 from mailer.errors import InputProblem
 from mailer.pick import Job
 from mailer.providers.base import Provider
+from workers.pacing import Paced
+from workers.traffic import Traffic
 
 BATCH_MOST = 64
 """Messages in a batch that go over connections of ours, one after the other."""
@@ -30,6 +32,14 @@ class Carrier:
     provider: Provider
     composer: Composer
     most: int = BATCH_MOST
+    traffic: Traffic = field(init=False)
+    """Whom it has to leave alone."""
+
+    def __post_init__(self) -> None:
+        """What its provider learns, and what is picked for it, go by the same knowledge."""
+        provider = self.provider
+        known = provider.traffic if isinstance(provider, Paced) else Traffic(provider.name)
+        object.__setattr__(self, "traffic", known)
 
 
 class Carriers:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from campaigns import audience
-from mailer import canary, delivery, guards, pick, records, rests, throttle
+from mailer import canary, delivery, guards, pick, records, throttle
 from mailer.db import SessionFactory
 from mailer.pick import Candidate, Job
 from workers.carriers import BATCH_MOST, Carrier, Carriers, NoCarrier
@@ -94,16 +94,21 @@ class Dispatcher:
             except NoCarrier as trouble:
                 self._pause(campaign_id, str(trouble))
                 return None, None, ()
-            if rests.left(session, carrier.provider.name) > 0:
-                return job, carrier, ()  # asked to wait: picking would only send everybody round once more
+            carrier.traffic.look(session)
+            if carrier.traffic.left() > 0:
+                return job, carrier, ()  # left alone: picking would only send everybody round once more
             if job.canary and not canary.room(session, campaign_id):
                 return job, carrier, ()  # the first are out; the rest waits for the numbers
             most = max(PICK, carrier.most)
             limit = most if job.rate_per_second is None else max(1, min(most, int(job.rate_per_second * 2)))
             # Both ways, always: one row that can't be taken just now must not keep the others waiting.
-            without = guards.stopped_domains(session, campaign_id)
+            without = guards.stopped_domains(session, campaign_id).union(carrier.traffic.avoid())
             back = pick.come_back(session, campaign_id, limit=limit, without=without)
-            return job, carrier, [*back, *self._onwards(session, campaign_id, limit, without)]
+            return (
+                job,
+                carrier,
+                [*back, *self._onwards(session, campaign_id, limit, without, carrier.traffic.soonest())],
+            )
 
     def _pause(self, campaign_id: int, reason: str) -> None:
         log.error("campaign_paused", campaign_id=campaign_id, why=reason)
@@ -111,7 +116,7 @@ class Dispatcher:
             records.pause(session, campaign_id, reason)
 
     def _onwards(
-        self, session: Session, campaign_id: int, limit: int, without: frozenset[str] = frozenset()
+        self, session: Session, campaign_id: int, limit: int, without: frozenset[str], soonest: float
     ) -> Sequence[Candidate]:
         cursor = self.cursors.get(campaign_id)
         if cursor is None:
@@ -130,8 +135,8 @@ class Dispatcher:
         # Once round and nothing was due: whatever is pending is being worked on, or waits.
         cursor.after, cursor.wrapped = 0, False
         # Each empty round doubles the rest: reading a million rows that wait for the morning is no work.
-        cursor.rest_until = time.monotonic() + cursor.rest
-        cursor.rest = min(2 * cursor.rest, LONGEST_REST_SECONDS)
+        cursor.rest_until = time.monotonic() + min(cursor.rest, soonest)
+        cursor.rest = min(2 * cursor.rest, LONGEST_REST_SECONDS) if soonest > cursor.rest else cursor.rest
         return ()
 
     def _send(self, job: Job, carrier: Carrier, due: Iterable[Candidate], until: float) -> bool:
@@ -139,16 +144,22 @@ class Dispatcher:
         taken = 0
         waiting = deque(due)
         while waiting and not self.stop.is_set() and time.monotonic() < until:
-            batch = [waiting.popleft() for _ in range(min(len(waiting), self._size(job, carrier)))]
-            if not self._wait_for_slot(job, len(batch), until - time.monotonic()):
+            if carrier.traffic.left() > 0:
                 return False
-            taken += self._deliver(job, carrier, batch)
+            batch = [waiting.popleft() for _ in range(min(len(waiting), self._size(job, carrier)))]
+            admitted = carrier.traffic.admit(self.sessions, batch)
+            if not admitted:
+                continue
+            if not self._wait_for_slot(job, len(admitted), until - time.monotonic()):
+                return False
+            taken += self._deliver(job, carrier, admitted)
         # Nothing could be taken: others hold these people. The clock wakes us again.
         return taken > 0 or self.stop.is_set()
 
     def _size(self, job: Job, carrier: Carrier) -> int:
         smooth = carrier.most if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
-        return max(1, min(int(self.batches.get(carrier.provider.name, FIRST_BATCH)), smooth))
+        most = min(smooth, carrier.traffic.most or smooth)
+        return max(1, min(int(self.batches.get(carrier.provider.name, FIRST_BATCH)), most))
 
     def _wait_for_slot(self, job: Job, messages: int, patience: float) -> bool:
         if job.rate_per_second is None:

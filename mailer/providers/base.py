@@ -70,6 +70,17 @@ class Receipt:
     provider_message_id: str | None = None
     retry_after: float | None = None
 
+    @property
+    def about_server(self) -> bool:
+        """Whether it says nothing about this recipient: nobody was there, or nobody who takes mail from us.
+
+        `detail` begins with how far the conversation came.
+        """
+        return self.detail.startswith(_BEFORE_RECIPIENTS)
+
+
+_BEFORE_RECIPIENTS = ("CONNECT:", "GREETING:", "TLS:", "AUTH:", "MAIL:")
+
 
 class Window(Protocol):
     """The short time in which messages may start; only delivery knows when it is over."""

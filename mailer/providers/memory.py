@@ -29,6 +29,8 @@ class Behaviour(StrEnum):
     REFUSE = "refuse"
     NOT_TAKEN = "not_taken"
     MISCONFIGURED = "misconfigured"
+    AWAY = "away"
+    """Nobody is home: there is no connection."""
     HANG = "hang"
     """Takes the bytes, then stays silent until `seconds` have passed or the hand-over's time is over."""
     RESET_AFTER_ACCEPT = "reset_after_accept"
@@ -65,6 +67,7 @@ _TOLD = {
     Behaviour.REFUSE: (Outcome.REFUSED, "550 5.1.1"),
     Behaviour.NOT_TAKEN: (Outcome.NOT_TAKEN, "451"),
     Behaviour.MISCONFIGURED: (Outcome.MISCONFIGURED, "530"),
+    Behaviour.AWAY: (Outcome.NOT_TAKEN, ""),
     Behaviour.HANG: (Outcome.IN_DOUBT, ""),
     Behaviour.RESET_AFTER_ACCEPT: (Outcome.IN_DOUBT, ""),
 }
