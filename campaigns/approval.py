@@ -1,4 +1,4 @@
-"""What exactly somebody approves: one hash over content, audience rule, sender, purpose, options and schedule."""
+"""What exactly somebody approves: one hash over content, rule, sender, purpose, tracking, options and schedule."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import inspect, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
 from campaigns.models import Campaign
 from mailer.errors import InputProblem
-from mailer.models import Revision, SenderIdentity
+from mailer.models import Mandate, Purpose, Revision, SenderIdentity
 
 MESSAGE_CLASS = "marketing"
 _SENDER = tuple(attribute.columns[0] for attribute in inspect(SenderIdentity).column_attrs)
@@ -41,16 +41,20 @@ def approval_hash(session: Session, campaign_id: int) -> bytes:
 def covered(session: Session, campaign_id: int) -> dict[str, Any]:
     """Return what an approval covers, as JSON."""
     parts = {"campaign": _CAMPAIGN, "content": _CONTENT, "sender": _SENDER}
+    # Once there is a mandate, what it says; before, what the purpose says now.
+    clicks = func.coalesce(Mandate.click_tracking, Purpose.click_tracking).label("tracking.clicks")
     columns = [column.label(f"{part}.{column.key}") for part, of in parts.items() for column in of]
     row = session.execute(
-        select(*columns)
+        select(*columns, clicks)
         .join(SenderIdentity, SenderIdentity.id == Campaign.sender_id)
+        .join(Purpose, Purpose.key == Campaign.purpose)
+        .outerjoin(Mandate, Mandate.campaign_id == Campaign.id)
         .outerjoin(Revision, Revision.id == Campaign.revision_id)
         .where(Campaign.id == campaign_id)
     ).one_or_none()
     if row is None:
         raise InputProblem(f"There is no campaign {campaign_id}.")
-    said: dict[str, Any] = {"message_class": MESSAGE_CLASS, "campaign": {}, "content": {}, "sender": {}}
+    said: dict[str, Any] = {"message_class": MESSAGE_CLASS, "campaign": {}, "content": {}, "sender": {}, "tracking": {}}
     for label, value in row._mapping.items():
         part, name = label.split(".")
         said[part][name] = _plain(value)

@@ -39,6 +39,7 @@ NEVER_REMOVED = (
     "approvals",
     "resend_requests",
     "resend_rows",
+    "link_destinations",
 )
 """Tables of which the application's role may remove nothing: a no is not undone by taking its row away."""
 
@@ -70,10 +71,18 @@ def normalise(url: str) -> str:
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def create_engine_from(url: str, *, name: str = "askfirst", **options: Any) -> Engine:
+# A worker looks up some people by key, over and over. It plans each statement once, and always by key: fresh or missing
+# statistics must not turn it into a scan of everybody, and planning anew costs more than running it.
+LOOK_UPS = (
+    " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+)
+
+
+def create_engine_from(url: str, *, name: str = "askfirst", look_ups: bool = False, **options: Any) -> Engine:
     """Return an engine whose sessions are READ COMMITTED, in UTC and lose their locks when they fall asleep.
 
-    `name` shows in pg_stat_activity, so that an operator sees which process holds what.
+    `name` shows in pg_stat_activity, so that an operator sees which process holds what. With `look_ups` every
+    statement is planned once, for few rows by key.
     """
     # Solid state: an index costs hardly more than reading on. Compiling a query costs more than running ours.
     settings = (
@@ -82,7 +91,7 @@ def create_engine_from(url: str, *, name: str = "askfirst", **options: Any) -> E
     )
     # A server that went away without a word is noticed within about ten seconds, not after the kernel's two hours.
     connect = {
-        "options": settings,
+        "options": settings + (LOOK_UPS if look_ups else ""),
         "application_name": name[:60],
         "keepalives_idle": 5,
         "keepalives_interval": 2,

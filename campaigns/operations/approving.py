@@ -13,8 +13,9 @@ from campaigns.drafts import active_operator, locked, note, void_approval
 from campaigns.lifecycle import after
 from campaigns.models import Approval, Campaign
 from campaigns.preflight import require_ready
+from mailer import clicks
 from mailer.errors import NotAllowed, Refused
-from mailer.models import Mandate, Product, Revision
+from mailer.models import Mandate, Product, Purpose, Revision
 
 
 def approve(session: Session, campaign_id: int, operator_id: int, *, seen: bytes, comment: str | None = None) -> bool:
@@ -80,6 +81,9 @@ def _may_approve(session: Session, campaign: Campaign, operator_id: int) -> None
 
 def _write_mandate(session: Session, campaign: Campaign, approved_hash: bytes) -> None:
     chosen = options.parse(campaign.options)
+    tracked = session.scalar(select(Purpose.click_tracking).where(Purpose.key == campaign.purpose)) or False
+    if tracked and campaign.revision_id is not None:
+        clicks.keep_destinations(session, session.get_one(Revision, campaign.revision_id))
     session.execute(delete(Mandate).where(Mandate.campaign_id == campaign.id, Mandate.state == "approved"))
     session.add(
         Mandate(
@@ -90,6 +94,7 @@ def _write_mandate(session: Session, campaign: Campaign, approved_hash: bytes) -
             revision_id=campaign.revision_id,
             sender_id=campaign.sender_id,
             approved_hash=approved_hash,
+            click_tracking=tracked,
             audience_sentence=describe(rule := rules.parse(campaign.rule), _product_names(session, rule)),
             **{name: getattr(chosen, name) for name in options.Options.__slots__},
         )

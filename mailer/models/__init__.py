@@ -16,6 +16,7 @@ from mailer.models.catalogue import (
     WishlistFacet,
     WishlistItem,
 )
+from mailer.models.clicks import Click, LinkDestination
 from mailer.models.consent import (
     ConsentEvent,
     ConsentEvidence,
@@ -47,13 +48,13 @@ from mailer.models.people import Address, Customer, CustomerLimit
 from mailer.models.providers import ListComparison, ListedAddress, ListKeeper, ProviderNotice, ProviderRest
 from mailer.models.rates import RateCount
 from mailer.models.senders import DomainState, ProviderCircuit
-from mailer.models.senders import DomainState, ProviderCircuit
 
 __all__ = [
     "Address",
     "Alert",
     "AudienceExclusion",
     "CampaignAddress",
+    "Click",
     "ComeBack",
     "ConsentEvent",
     "ConsentEvidence",
@@ -65,7 +66,6 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "DomainState",
-    "DomainState",
     "GuardCount",
     "Heartbeat",
     "Installation",
@@ -76,6 +76,7 @@ __all__ = [
     "ListComparison",
     "ListKeeper",
     "ListedAddress",
+    "LinkDestination",
     "Mandate",
     "OpenHandover",
     "Operator",
@@ -85,7 +86,6 @@ __all__ = [
     "PolicyChange",
     "PolicyVersion",
     "Product",
-    "ProviderCircuit",
     "ProviderCircuit",
     "ProviderEvent",
     "ProviderNotice",

@@ -37,6 +37,8 @@ class Purpose(Base):
     name: Mapped[str] = mapped_column(unique=True)
     description: Mapped[str]
     position: Mapped[int]
+    click_tracking: Mapped[bool] = mapped_column(server_default="false")
+    """Whether clicks on links of this mail are counted. Off unless an administrator turns it on."""
 
 
 class PolicyVersion(Base):

@@ -133,5 +133,7 @@ class Mandate(Base):
     canary_released_at: Mapped[datetime | None]
     canary_held: Mapped[str | None]
     """Why a person has to let the rest go."""
+    click_tracking: Mapped[bool] = mapped_column(server_default="false")
+    """Approved with it. Clicks are counted while the purpose says so too: turned off there, it is off at once."""
     audience_sentence: Mapped[str | None]
     """Whom this was meant for, as a sentence about them: shown to everybody who got it and asks why."""

@@ -81,3 +81,5 @@ class CustomerLimit(Base):
     pause_until: Mapped[datetime | None]
     min_gap_days: Mapped[int | None]
     """At least so many days between two marketing messages."""
+    clicks_uncounted: Mapped[bool] = mapped_column(server_default="false")
+    """Nothing that they click is counted; their links lead straight where they lead."""

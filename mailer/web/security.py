@@ -22,7 +22,7 @@ from mailer.web.shop import shop
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-SESSIONLESS = ("/u/", "/p/", "/w/", "/inbox/", "/static/", "/hooks/")
+SESSIONLESS = ("/u/", "/p/", "/w/", "/c/", "/inbox/", "/static/", "/hooks/")
 SESSIONLESS_EXACT = frozenset({"/stop", "/stop/", "/healthz", "/favicon.ico"})
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LARGEST_BODY = 1_000_000

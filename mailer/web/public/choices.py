@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mailer.consent.eligible import first_refusal
 from mailer.consent.policy import Refusal
-from mailer.models import Address, ConsentEvent, ConsentEvidence, ConsentState, Customer, Purpose
+from mailer.models import Address, ConsentEvent, ConsentEvidence, ConsentState, Customer, CustomerLimit, Purpose
 
 
 class Said(StrEnum):
@@ -52,6 +52,8 @@ class Choices:
 
     address: str | None
     of: tuple[Choice, ...]
+    clicks: bool | None = None
+    """Whether their clicks may be counted; None where no kind of e-mail counts any, so that there is no question."""
 
     @property
     def anything(self) -> bool:
@@ -72,7 +74,15 @@ def choices(session: Session, customer_ref: bytes, now: datetime) -> Choices:
     return Choices(
         session.scalar(select(Address.address).where(Address.customer_id == row.id)),
         tuple(_choice(purpose, row._mapping[purpose], decided.get(purpose)) for purpose in purposes),
+        _clicks(session, row.id),
     )
+
+
+def _clicks(session: Session, customer_id: int) -> bool | None:
+    limit = select(CustomerLimit.clicks_uncounted).where(CustomerLimit.customer_id == customer_id)
+    if session.scalar(limit):
+        return False
+    return True if session.scalar(select(Purpose.key).where(Purpose.click_tracking).limit(1)) else None
 
 
 @dataclass(frozen=True, slots=True)

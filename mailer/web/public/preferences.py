@@ -1,4 +1,4 @@
-"""A person's choices: what they said yes to, and a button to stop each kind or all.
+"""A person's choices: what they said yes to, and a button to stop each kind or all; and one against counting clicks.
 
 Nothing can be added here: a link may have been forwarded, so a new yes needs a confirmation by mail.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import request
 from werkzeug.wrappers import Response
 
+from mailer import clicks
 from mailer.consent.links import Claim, Kind
 from mailer.consent.policy import ALL
 from mailer.web.edge import now
@@ -21,13 +22,17 @@ from mailer.web.shop import shop
 
 @public.route("/p/<token>", methods=["GET", "POST"], strict_slashes=False)
 def preferences(token: str) -> Response:
-    """Show the choices (GET), or stop one kind or all (POST)."""
+    """Show the choices (GET), or stop one kind or all, or the counting of clicks (POST)."""
     claim = verified(token, Kind.PREFERENCES)
     if claim is None:
         return unknown_link(400)
     found = of(claim)
     if request.method != "POST":
         return page("preferences", claim=claim, choices=found)
+    if request.form.get("clicks") == "off":
+        with shop().sessions() as session, session.begin():
+            clicks.stop_counting(session, claim.customer_ref)
+        return page("preferences", claim=claim, choices=of(claim), uncounted=True)
     scope = request.form.get("scope")
     if scope != ALL and scope not in {choice.purpose for choice in found.of}:
         return page("preferences", claim=claim, choices=found, unclear=True, status=400)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailer.web.public import preferences, typed, unsubscribe, why
+from mailer.web.public import click, preferences, typed, unsubscribe, why
 from mailer.web.public.blueprint import public
 
-__all__ = ["preferences", "public", "typed", "unsubscribe", "why"]
+__all__ = ["click", "preferences", "public", "typed", "unsubscribe", "why"]

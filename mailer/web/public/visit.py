@@ -23,7 +23,7 @@ from mailer.web.shop import shop
 
 LAST_HOUSE = "askfirst_house"
 LINK_LANGUAGE = "askfirst_link_language"
-REPEATED = ("scope", "email", "List-Unsubscribe")
+REPEATED = ("scope", "clicks", "email", "List-Unsubscribe")
 """Fields that a page may ask to be sent once more."""
 
 
