@@ -173,7 +173,6 @@ def message(number: int, content: str) -> bytes:
         html=content or "-",
         text="Hello there, a few words. " * 40,
         date=datetime(2026, 11, 8, tzinfo=UTC),
-        delivery_id=UUID(int=number + 1),
         attempt_id=UUID(int=number + 1),
         marketing=Marketing(7, "festive", "festivals", f"https://mail.example.com/u/{'t' * 80}{number}"),
     )

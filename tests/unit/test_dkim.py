@@ -33,7 +33,6 @@ def message(marketing=True, html="<p>Dear Priya,  दीपावली</p>\n.\n
         html=html,
         text="Hello \n\n\n",
         date=datetime(2026, 11, 8, tzinfo=UTC),
-        delivery_id=uuid4(),
         attempt_id=uuid4(),
         marketing=Marketing(7, "festive", "festivals", "https://mail.example.com/u/" + "t" * 300, "u@mail.example.com")
         if marketing
@@ -107,7 +106,6 @@ def test_a_notice_can_not_be_given_what_it_has_not(name):
         html="<p>-</p>",
         text="-",
         date=datetime(2026, 11, 8, tzinfo=UTC),
-        delivery_id=uuid4(),
         attempt_id=uuid4(),
         marketing=None,
     )

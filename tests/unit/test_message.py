@@ -25,6 +25,8 @@ YES = Marketing(
     unsubscribe_url="https://mail.anaar.example/u/v1.1.abc.def",
 )
 
+TOKEN = f"v1.01.{'b' * 48}.{'t' * 24}"
+
 
 def message(**changes):
     given = {
@@ -126,12 +128,18 @@ def test_feedback_id_is_the_same_for_everybody_in_a_campaign():
 
 
 def test_complaint_reports_are_invited_only_where_somebody_reads_them():
-    """Check 23: exactly one CFBL-Address, with an id that nobody can guess."""
-    assert b"CFBL" not in message()
-    delivery = uuid4()
-    content = message(sender=replace(SENDER, feedback_address="fbl@mail.anaar.example"), delivery_id=delivery)
+    """Check 23: exactly one CFBL-Address, with an id that is signed, in letters that RFC 9477 allows."""
+    listening = replace(SENDER, feedback_address="fbl@mail.anaar.example")
+    signed = replace(YES, complaint_token=TOKEN)
+    for silent in (message(), message(sender=listening), message(marketing=signed)):
+        assert b"CFBL" not in silent
+    content = message(sender=listening, marketing=signed)
     assert raw_header(content, "CFBL-Address") == [b"fbl@mail.anaar.example; report=arf\r\n"]
-    assert raw_header(content, "CFBL-Feedback-ID") == [delivery.hex.encode() + b"\r\n"]
+    (value,) = raw_header(content, "CFBL-Feedback-ID")
+    assert "".join(value.decode().split()).replace(":", ".") == TOKEN
+    assert b"." not in value
+    assert all(len(line) <= 78 for line in value.split(b"\r\n"))
+    assert b"CFBL" not in message(sender=listening, marketing=None)
 
 
 def test_nothing_relies_on_precedence():
@@ -191,7 +199,14 @@ def test_a_control_character_in_any_header_value_is_refused(control):
         {"sender": replace(SENDER, reply_to=f"care{control}@anaar.example")},
         {"sender": replace(SENDER, domain=f"anaar{control}.example")},
         {"sender": replace(SENDER, account=f"askf{control}")},
-        {"sender": replace(SENDER, feedback_address=f"fbl{control}@anaar.example")},
+        {
+            "sender": replace(SENDER, feedback_address=f"fbl{control}@anaar.example"),
+            "marketing": replace(YES, complaint_token=TOKEN),
+        },
+        {
+            "sender": replace(SENDER, feedback_address="fbl@anaar.example"),
+            "marketing": replace(YES, complaint_token=f"v1{control}.x"),
+        },
         {"marketing": replace(YES, purpose=f"fest{control}")},
         {"marketing": replace(YES, purpose_name=bad)},
         {"marketing": replace(YES, unsubscribe_url=f"https://anaar.example/{control}")},

@@ -168,7 +168,6 @@ def test_the_whole_way_to_bytes(renderer, fields):
         html=rendered.html,
         text=rendered.text,
         date=datetime.now(UTC),
-        delivery_id=uuid4(),
         attempt_id=uuid4(),
         marketing=Marketing(1, "festive", "festivals and seasons", fields["links"]["unsubscribe"]),
     )

@@ -67,7 +67,7 @@ FILTERS = ("upper", "lower", "title", "capitalize", "urlencode", "length")
 @st.composite
 def expressions(draw: st.DrawFn, names: tuple[str, ...], depth: int = 2) -> str:
     if depth == 0 or draw(st.booleans()):
-        return draw(st.sampled_from([*names, "'<x>'", "'friend'", "3"]))
+        return draw(st.sampled_from([*names, "'<x>'", "'friend'"]))
     one, two = draw(expressions(names, depth - 1)), draw(expressions(names, depth - 1))
     return draw(
         st.sampled_from(
@@ -78,12 +78,9 @@ def expressions(draw: st.DrawFn, names: tuple[str, ...], depth: int = 2) -> str:
                 f"({one} == {two})",
                 f"({one} != {two})",
                 f"({one} if {two} else {one})",
-                f"({one} if {two})",
                 f"({one}|{draw(st.sampled_from(FILTERS))})",
                 f"({one} in {two})",
-                f"(loop.index <= {draw(st.integers(0, 3))})",
-                "loop.last",
-                "(1 < 2 < 3)",
+                *(["loop.index <= 2", "loop.last"] if len(names) != len(PLAIN) else ()),
                 "wishlist|length",
             ]
         )
@@ -156,7 +153,13 @@ def test_the_words_of_the_allow_list_have_a_plan(fields):
 
 @pytest.mark.parametrize(
     "template",
-    ["{% for p in wishlist if p.price %}x{% endfor %}", "{{ 1 < person.city < 3 }}", "{% set x = 1 %}", "{{ f() }}"],
+    [
+        "{% for p in wishlist if p.price %}x{% endfor %}",
+        "{{ 'x' if person.city }}",
+        "{{ 1 < person.city < 3 }}",
+        "{% set x = 1 %}",
+        "{{ f() }}",
+    ],
 )
 def test_what_a_plan_does_not_know_is_left_to_jinja(template):
     with pytest.raises(Unplanned):
@@ -205,7 +208,6 @@ def message(encoded):
         html=encoded.html,
         text=encoded.text,
         date=datetime(2026, 11, 2, tzinfo=UTC),
-        delivery_id=UUID(int=1),
         attempt_id=UUID(int=2),
         marketing=Marketing(7, "festive", "festivals", "https://mail.example.com/u/x"),
     )

@@ -27,7 +27,6 @@ def message(subject, html, text):
         html=html,
         text=text,
         date=datetime(2026, 11, 2, tzinfo=UTC),
-        delivery_id=uuid4(),
         attempt_id=uuid4(),
         marketing=Marketing(7, "festive", ". festivals", "https://mail.example.com/u/x"),
     )
