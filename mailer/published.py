@@ -30,6 +30,72 @@ class Finding:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One DNS record that should be there, and what for."""
+
+    subject: str
+    name: str
+    kind: str
+    value: str
+    why: str
+
+    @property
+    def zone_line(self) -> str:
+        """The record as a zone file has it: what a name server's form takes, or its import."""
+        return f"{self.name}. {self.kind} {quoted(self.value) if self.kind == 'TXT' else self.value}"
+
+
+def to_publish(
+    from_domain: str,
+    signers: Signers,
+    *,
+    return_domain: str,
+    relay: str | None,
+    inbound: str,
+    signs_itself: bool = False,
+) -> list[Record]:
+    """Return the records that mail from `from_domain` needs (Gmail's and Yahoo's rules; checks 49, 50).
+
+    `relay` is the server that takes our mail, None for one on this machine; `inbound` where failures could come. Who
+    `signs_itself` (SendGrid) names the records for signatures and return paths on a page of its own.
+    """
+    top = organisation(from_domain)
+    policy = Record(
+        "DMARC", f"_dmarc.{top}", "TXT", f"v=DMARC1; p=none; rua=mailto:dmarc@{top}",
+        "Says what receivers should do with mail that isn’t proved to be yours, and where to report it. "
+        "Begin with p=none; when the reports are clean for some weeks, make it p=quarantine.",
+    )  # fmt: skip
+    if signs_itself:
+        return [policy]
+    keys = [
+        Record(
+            "DKIM", *_name_and_kind(signer), signer.record()[1],
+            "The key by which others check our signatures." if signer is signers.of(from_domain)
+            else "An earlier or coming key. It stays while mail signed with it is on its way, about a week.",
+        )
+        for signer in signers.all if organisation(signer.domain) == top
+    ]  # fmt: skip
+    spf_record = Record(
+        "SPF", return_domain, "TXT", f"v=spf1 a:{relay} ~all" if relay else "v=spf1 a mx ~all",
+        "Lists who may send for the return path. If your relay’s operator names an include: for it, use that instead.",
+    )  # fmt: skip
+    back = Record(
+        "Bounces", return_domain, "MX", f"10 {inbound}.",
+        "Where failures come back: the mail server that pipes them to `askfirst inbound`. Name yours here.",
+    )  # fmt: skip
+    return [*keys, spf_record, policy, back]
+
+
+def _name_and_kind(signer: Signer) -> tuple[str, str]:
+    return signer.record()[0], "TXT"
+
+
+def quoted(value: str) -> str:
+    """Return a record as name servers want it written: strings of at most 255 characters."""
+    return " ".join(f'"{value[place : place + 255]}"' for place in range(0, len(value), 255))
+
+
 def check(from_domain: str, signers: Signers, look_up: LookUp, *, return_domain: str | None = None) -> list[Finding]:
     """Say whether mail from `from_domain` would pass: every key published, SPF, DMARC, alignment (checks 49, 50).
 
@@ -53,6 +119,14 @@ def organisation(domain: str) -> str:
 
 
 _SUFFIXES = PublicSuffixList()
+
+
+def comes_back(domain: str, look_up_mx: LookUp) -> Finding:
+    """Somebody takes mail for the return path, else no failure is ever heard of (RFC 5321 s.5.1)."""
+    found = look_up_mx(domain)
+    if not found or found == ["."]:
+        return Finding("Bounces", False, f"no server takes mail for {domain}: what fails there is never told")
+    return Finding("Bounces", True, f"{domain}: {', '.join(sorted(found))}")
 
 
 def spf(domain: str, look_up: LookUp) -> Finding:
@@ -109,3 +183,13 @@ def _tags(record: str) -> dict[str, str]:
     """`v=DKIM1; k=rsa; p=...` as a mapping; blanks inside a value mean nothing."""
     pairs = (part.partition("=") for part in record.split(";") if "=" in part)
     return {name.strip().lower(): re.sub(r"\s", "", value) for name, _, value in pairs}
+
+
+def check_policy(from_domain: str, look_up: LookUp) -> Finding:
+    """What is there to check where the provider signs: the policy."""
+    return _guarded("DMARC", lambda: dmarc(from_domain, look_up))
+
+
+def check_return(domain: str, look_up_mx: LookUp) -> Finding:
+    """Whether failures can come back."""
+    return _guarded("Bounces", lambda: comes_back(domain, look_up_mx))

@@ -12,6 +12,7 @@ from mailer.web.chrome import answer_problem, dress
 from mailer.web.edge import lend_sessions
 from mailer.web.kept import kept
 from mailer.web.people import people
+from mailer.web.senders import blueprint as senders
 from mailer.web.shop import Shop
 from mailer.web.signin import sign_operators_in
 
@@ -23,5 +24,5 @@ def open_desk(app: Flask, shop: Shop) -> None:
     sign_operators_in(app, shop.keys)
     app.register_error_handler(429, answer_problem)
     app.register_error_handler(CSRFError, answer_problem)
-    for blueprint in (people, alerts, kept):
+    for blueprint in (people, alerts, kept, senders):
         app.register_blueprint(blueprint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -24,6 +23,7 @@ def command() -> None:
 def new(settings: Settings, domain: str, selector: str, file: Path | None) -> None:
     """Make a key for DOMAIN under SELECTOR, readable by its owner only, and say what to publish."""
     from mailer.dkim import load, new_key
+    from mailer.published import quoted
 
     file = file or settings.data / "dkim" / f"{domain}.{selector}.pem"
     try:
@@ -53,6 +53,7 @@ def check(ctx: click.Context, domain: str, return_domain: str | None) -> None:
     """Compare what DNS has for DOMAIN with the keys in DKIM_KEYS. Status 1 unless all is well."""
     from mailer.dkim import BadKey, load
     from mailer.published import check as checked
+    from mailer.resolver import ask_dns
 
     try:
         signers = load(ctx.obj.dkim_keys)
@@ -67,27 +68,6 @@ def check(ctx: click.Context, domain: str, return_domain: str | None) -> None:
 
 
 SIGNS = {True: "ok     ", False: "problem", None: "unknown"}
-
-
-def ask_dns(name: str) -> Sequence[str]:
-    """Return the TXT records of a name, asked of this machine's resolver."""
-    import dns.exception
-    import dns.resolver
-
-    from mailer.published import LookUpFailed
-
-    try:
-        answer = dns.resolver.resolve(name, "TXT", lifetime=5)
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return []
-    except (dns.exception.DNSException, OSError) as trouble:
-        raise LookUpFailed(type(trouble).__name__) from None
-    return [b"".join(record.strings).decode("ascii", "replace") for record in answer]
-
-
-def quoted(value: str) -> str:
-    """Return a record as name servers want it written: strings of at most 255 characters."""
-    return " ".join(f'"{value[place : place + 255]}"' for place in range(0, len(value), 255))
 
 
 def written(key: object) -> str:
