@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mailer.providers.smtp_opening import ConversationError, Protect, opening
-from mailer.providers.smtp_replies import Nonsense, Reader, Reply, Stage
+from mailer.providers.smtp_replies import Reader, Reply, Stage
 from mailer.providers.smtp_talk import DOT, Talk, Turn
 from mailer.providers.smtp_wire import Wire
 
@@ -88,8 +88,6 @@ class Line:
             wants |= self._speak(supply, now)
         except OSError as error:
             raise ConversationError(self.stage, _words(error)) from None
-        except Nonsense as error:
-            raise ConversationError(self.stage, str(error)) from None
         finally:
             if not self._connecting and self._wire.fileno() >= 0:
                 self._watch(wants)
@@ -171,8 +169,15 @@ class Line:
             return
         if not data:
             raise ConversationError(self.stage, "the server closed the connection")
-        replies = self._reader.feed(data)
-        if self.talk is None and (len(replies) > 1 or (replies and not self._asked)):
+        self._hear(self._reader.feed(data))
+        if self._reader.endless:
+            raise ConversationError(self.stage, "the server's answer has no end")
+        if self._dotted is not None and self.talk is not None and self._dotted not in self.talk.turns:
+            self._prompt = now - self._dotted_at <= PROMPT_SECONDS
+            self._dotted = None
+
+    def _hear(self, replies: Sequence[Reply]) -> None:
+        if self.talk is None and replies and (len(replies) > 1 or not self._asked):
             raise ConversationError(self.stage, _CLEAR if self.stage is Stage.TLS else "answered before it was asked")
         for reply in replies:
             if self.talk is None:
@@ -180,9 +185,6 @@ class Line:
                 self._go_on(reply)
             elif not self.talk.broken:
                 self.talk.hear(reply)
-        if self._dotted is not None and self.talk is not None and self._dotted not in self.talk.turns:
-            self._prompt = now - self._dotted_at <= PROMPT_SECONDS
-            self._dotted = None
 
     def _speak(self, supply: Supply, now: float) -> int:
         """Write what may be written; the event of the selector that more has to wait for."""

@@ -48,28 +48,26 @@ class Reply:
         return found.group(1) if found else ""
 
 
-class Nonsense(Exception):
-    """What came can't be an answer: it has no end. Says so in words for an operator."""
-
-
 class Reader:
     """Makes replies of bytes as they come. Keeps at most a line and a reply, however long a server talks."""
 
     def __init__(self) -> None:
+        self.endless = False
+        """What came last can't be an answer: it has no end. Replies before it count."""
         self._rest = b""
         self._lines: list[bytes] = []
 
     def feed(self, data: bytes) -> list[Reply]:
-        """The replies that are complete now. Raises Nonsense."""
+        """The replies that are complete now."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LONGEST_LINE:
-            raise Nonsense("the server's answer has no end")
+        self.endless = len(self._rest) > LONGEST_LINE
         replies = []
         for line in lines:
             if line[3:4] == b"-" and line[:3].isdigit():
                 self._lines.append(line)
                 if len(self._lines) > MOST_LINES or len(line) > LONGEST_LINE:
-                    raise Nonsense("the server's answer has no end")
+                    self.endless = True
+                    break
             elif self._lines:
                 replies.append(_several([*self._lines, line]))
                 self._lines = []
