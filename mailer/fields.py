@@ -41,26 +41,26 @@ def fields_for(
 ) -> dict[UUID, Fields]:
     """Return the merge fields of each candidate whose yes still stands, by delivery."""
     people = sorted({candidate.customer_id for candidate in candidates})
-    sheet = _Sheet(session, job, links, zone)
+    row = session.execute(
+        _CAMPAIGN, {"purpose": job.purpose, "sender": job.sender_id, "revision": job.revision_id}
+    ).one()
+    common = Common(row, job.purpose, links, zone)
     who = {row.id: row for row in session.execute(_PEOPLE, {"people": people, "purpose": job.purpose})}
     wishes = _by_person(session.execute(_WISHES, {"people": people}))
     often = _by_person(session.execute(_OFTEN, {"people": people}))
-    last = _by_person(session.execute(_LAST, {"people": people, "category": sheet.values.get("category") or None}))
+    last = _by_person(session.execute(_LAST, {"people": people, "category": common.values.get("category") or None}))
     return {
-        candidate.delivery_id: sheet.fields(candidate, who[key], wishes[key], often[key], last[key])
+        candidate.delivery_id: common.fields(candidate, who[key], wishes[key], often[key], last[key])
         for candidate in candidates
         if (key := candidate.customer_id) in who
     }
 
 
-class _Sheet:
-    """What is the same for the whole batch."""
+class Common:
+    """What is the same for the whole batch, and each person's fields beside it."""
 
-    def __init__(self, session: Session, job: Job, links: Links, zone: ZoneInfo) -> None:
-        row = session.execute(
-            _CAMPAIGN, {"purpose": job.purpose, "sender": job.sender_id, "revision": job.revision_id}
-        ).one()
-        self.links, self.zone, self.purpose, self.now = links, zone, job.purpose, datetime.now(UTC)
+    def __init__(self, row: Row[Any], purpose: str, links: Links, zone: ZoneInfo = SHOP_ZONE) -> None:
+        self.links, self.zone, self.purpose, self.now = links, zone, purpose, datetime.now(UTC)
         self.values: dict[str, Any] = complete(row.kind, row.values)
         self.assets = links.address_of("static/mail")
         self.shop = (self.values.get("shop_url") or links.address_of("")).rstrip("/")
@@ -78,6 +78,7 @@ class _Sheet:
     def fields(
         self, candidate: Candidate, who: Row[Any], wishes: list[Row[Any]], often: list[Row[Any]], last: list[Row[Any]]
     ) -> Fields:
+        """Return one person's fields, made of what was read about them."""
         wished = [thing for row in wishes if (thing := self._thing(row))][: _most("wishlist")]
         return {
             "assets": self.assets,

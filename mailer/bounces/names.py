@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from mailer.bounces.opening import Fields
-from mailer.message import delivery_of, delivery_to_stop, return_path
+from mailer.message import delivery_of, delivery_to_stop
 
 _OUR_ADDRESS = re.compile(r"(?<![a-z0-9])[bu]-[a-z2-7]{26}@[a-z0-9.-]{1,253}", re.IGNORECASE)
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_.-])v1\.[0-9]{2}\.[A-Za-z0-9_-]{48}\.[A-Za-z0-9_-]{24}(?![A-Za-z0-9_-])")
-_HEX = re.compile(r"[0-9a-f]{32}")
 _MOST = 20
 
 ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "to", "cc", "x-rcpt-to")
@@ -40,8 +39,8 @@ def names_in(fields: Iterable[Fields], *texts: str) -> Names:
     values = list(texts)
     for one in fields:
         values += [one[name] for name in (*ENVELOPE, *RETURNED) if name in one]
-        if _HEX.fullmatch(one.get("cfbl-feedback-id", "")):
-            values.append(_as_return_path(one["cfbl-feedback-id"]))
+        # There a token has colons for dots, and may be folded (RFC 9477 s.3.2).
+        values.append("".join(one.get("cfbl-feedback-id", "").split()).replace(":", "."))
     everything = "\n".join(values)
     addresses = _OUR_ADDRESS.findall(everything)[:_MOST]
     return Names(
@@ -49,7 +48,3 @@ def names_in(fields: Iterable[Fields], *texts: str) -> Names:
         tuple(dict.fromkeys(found for at in addresses if (found := delivery_to_stop(at)))),
         tuple(dict.fromkeys(_TOKEN.findall(everything)[:_MOST])),
     )
-
-
-def _as_return_path(hexadecimal: str) -> str:
-    return return_path(UUID(hexadecimal), "x.invalid")

@@ -30,6 +30,8 @@ class Kind(StrEnum):
     CONFIRM = "confirm"
     WHY = "view"
     CLICK = "click"
+    COMPLAINT = "report"
+    """No link: what a complaint report names a mail by (RFC 9477)."""
 
 
 PATHS = {Kind.UNSUBSCRIBE: "u", Kind.PREFERENCES: "p", Kind.CONFIRM: "s", Kind.WHY: "w", Kind.CLICK: "c"}
@@ -137,6 +139,10 @@ class Links:
         """Return the token of another kind that the mail of `claim` carried: it says no more and lives no longer."""
         body = _body(claim.customer_ref, claim.delivery_id, claim.purpose, claim.language, claim.issued_on)
         return self._token(kind, self._head(body))
+
+    def beside(self, link: str, kind: Kind) -> str:
+        """Return the token of another kind for the mail that carries `link`, one of ours."""
+        return self._token(kind, link.rpartition("/")[2].rpartition(".")[0].encode())
 
     def verify(self, token: str, kind: Kind, now: datetime) -> Claim | None:
         """Return what `token` says if we wrote it as a link of this `kind` and it still holds at `now`, else None.
