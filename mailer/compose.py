@@ -15,7 +15,11 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
+from mailer import clicks, destinations
+from mailer.click_links import ClickLinks
+from mailer.clicks import Counting
 from mailer.consent.links import Links
+from mailer.consent.policy import SHOP_ZONE
 from mailer.dkim import Signers
 from mailer.errors import InputProblem
 from mailer.fields import fields_for
@@ -37,20 +41,34 @@ class Sheet:
     sender: Sender
     purpose: str
     purpose_name: str
+    counting: Counting | None = None
+    """Whose links are counted, and which; None where none is: then no link of the mail is ours."""
 
 
 class Composer:
     """Makes messages. Keeps compiled contents between batches: a revision never changes."""
 
-    def __init__(self, links: Links, signers: Signers | None = None, *, letters: bool = False) -> None:
+    def __init__(
+        self,
+        links: Links,
+        signers: Signers | None = None,
+        *,
+        letters: bool = False,
+        click_links: ClickLinks | None = None,
+    ) -> None:
         self._links, self._signers, self._letters = links, signers or Signers(), letters
-        self._sheets: dict[tuple[int, bytes], Sheet] = {}
+        self._click_links = click_links
+        self._sheets: dict[tuple[int, bytes, bool], Sheet] = {}
 
     def compose(self, session: Session, job: Job, candidates: Sequence[Candidate], attempt_id: UUID) -> list[Prepared]:
         """Return a message for each of `candidates`, in their order. One that can't be made holds up nobody else."""
         sheet = self._sheet(session, job)
         worth = [candidate for candidate in candidates if candidate.worth_rendering]
         fields = fields_for(session, job, worth, self._links) if worth else {}
+        if sheet.counting is not None and self._click_links is not None:
+            people = {c.delivery_id: c.customer_id for c in worth if c.delivery_id in fields}
+            counted = sheet.counting.fields(session, people, self._click_links, datetime.now(SHOP_ZONE).date())
+            fields = {delivery: {**said, "clicks": counted[delivery]} for delivery, said in fields.items()}
         now = datetime.now(UTC)
         return [
             self._one(sheet, job, candidate, fields[candidate.delivery_id], attempt_id, now)
@@ -126,14 +144,15 @@ class Composer:
         return self._signers.sign(message, domain, int(now.timestamp()))
 
     def _sheet(self, session: Session, job: Job) -> Sheet:
-        key = (job.revision_id, job.approved_hash)
+        key = (job.revision_id, job.approved_hash, job.counted)
         if key not in self._sheets:
             if len(self._sheets) >= KEPT:
                 self._sheets.pop(next(iter(self._sheets)))
             sender = session.get_one(SenderIdentity, job.sender_id)
             purpose = session.get_one(Purpose, job.purpose)
-            renderer = _renderer(session.get_one(Revision, job.revision_id))
-            self._sheets[key] = Sheet(renderer, sender_of(sender), purpose.key, purpose.name)
+            counted = clicks.counting(session, job.campaign_id) if job.counted and self._click_links else None
+            renderer = _renderer(session.get_one(Revision, job.revision_id), counted)
+            self._sheets[key] = Sheet(renderer, sender_of(sender), purpose.key, purpose.name, counted)
         return self._sheets[key]
 
 
@@ -148,14 +167,16 @@ def sender_of(identity: SenderIdentity) -> Sender:
     return Sender(identity.from_name, identity.from_address, identity.list_domain, reply_to=identity.reply_to)
 
 
-def _renderer(revision: Revision) -> Renderer:
+def _renderer(revision: Revision, counting: Counting | None = None) -> Renderer:
+    wanted = counting.wanted if counting is not None else ()
     return Renderer(
         Compiled(
             revision.kind,
             revision.language,
             revision.subject,
             revision.preheader,
-            revision.compiled_html,
+            destinations.counted(revision.compiled_html, wanted),
             revision.compiled_text,
+            counted=frozenset(destinations.name(one.number) for one in wanted),
         )
     )

@@ -34,6 +34,8 @@ class Job:
     """Who carries it; None for the installation's own."""
     canary: bool = False
     """Only the first so many may go yet (`mailer.canary`)."""
+    counted: bool = False
+    """Clicks on its links are counted (`mailer.clicks`): approved so, and not turned off since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,10 @@ _COME_BACK = text(
 def read_job(session: Session, campaign_id: int) -> Job | None:
     """Return what a worker needs to send for a campaign, or None when it isn't sending (or all is on hold)."""
     row = session.execute(
-        text("""SELECT m.*, coalesce(s.return_domain, s.list_domain) AS return_domain, s.provider
-                  FROM mandates m JOIN senders s ON s.id = m.sender_id, installation i
+        text("""SELECT m.*, coalesce(s.return_domain, s.list_domain) AS return_domain, s.provider,
+                       m.click_tracking AND p.click_tracking AS counted
+                  FROM mandates m JOIN senders s ON s.id = m.sender_id JOIN purposes p ON p.key = m.purpose,
+                       installation i
                  WHERE m.campaign_id = :campaign AND m.state = 'sending' AND NOT i.hold"""),
         {"campaign": campaign_id},
     ).one_or_none()
@@ -122,6 +126,7 @@ def read_job(session: Session, campaign_id: int) -> Job | None:
         row.rate_per_second,
         row.provider,
         canary=row.canary_messages is not None and row.canary_released_at is None,
+        counted=row.counted,
     )
 
 

@@ -20,6 +20,7 @@ from mailer.letters import Frames, Letter
 from mailer.merge_fields import (
     CAMPAIGN_VALUES,
     Field,
+    Link,
     Text,
     everything,
     fields_of,
@@ -75,6 +76,8 @@ class Compiled:
     text: str = field(repr=False)
     variables: frozenset[str] = frozenset()
     hash: bytes = b""
+    counted: frozenset[str] = frozenset()
+    """Names below `clicks` that the HTML part may use as links (`mailer.destinations`). No author can write them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class Renderer:
             self._subject = compiled(TEXT, content.subject, "Subject", fields)
             self._preheader = compiled(TEXT, content.preheader, "Preheader", fields)
             self._text = compiled(TEXT, content.text, "Text part", fields)
-            self._html = compiled(HTML, content.html, "HTML part", around)
+            clicks: dict[str, Field] = {"clicks": dict.fromkeys(content.counted, Link())} if content.counted else {}
+            self._html = compiled(HTML, content.html, "HTML part", around | clicks)
         except ValueError as problem:
             raise ContentProblems([str(problem)]) from None
         self._frames = Frames(constants_in(HTML, content.html))

@@ -23,6 +23,7 @@ from config.keys import Keys
 from config.logging import configure
 from config.settings import Settings
 from mailer import dkim, notices
+from mailer.click_links import ClickLinks
 from mailer.compose import Composer
 from mailer.consent.links import Links
 from mailer.db import SessionFactory, create_engine_from, session_factory
@@ -89,6 +90,7 @@ def dispatching(settings: Settings, stop: threading.Event) -> Iterator[Dispatche
 def make_carriers(settings: Settings, sessions: SessionFactory, links: Links) -> Carriers:
     """Return everybody who carries mail for this installation, by name; the first is for senders that name none."""
     names = required(settings.providers or None, "SMTP_URL")
+    counted = ClickLinks(Keys(settings.root_key), settings.public_url) if settings.root_key else None
     make_signers(settings)  # a key that can't be used is told now, not with the first mail
 
     def made(name: str) -> Carrier:
@@ -96,7 +98,7 @@ def make_carriers(settings: Settings, sessions: SessionFactory, links: Links) ->
         with sessions() as session, session.begin():
             for lists in make_lists(settings) if together else ():
                 notices.keep(session, lists)
-        composer = Composer(links, make_signers(settings, name), letters=together)
+        composer = Composer(links, make_signers(settings, name), letters=together, click_links=counted)
         provider = Paced(make_provider(settings, name), sessions)
         return Carrier(provider, composer, MOST_TOGETHER if together else BATCH_MOST)
 

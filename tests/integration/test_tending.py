@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, text, update
@@ -10,6 +11,7 @@ from campaigns import operations
 from campaigns.audience import expand
 from campaigns.models import Campaign, CampaignEvent
 from campaigns.tending import tend
+from mailer import doubts
 from mailer.models import Delivery, Mandate, SenderIdentity
 from mailer.records import pause as pause_by_gate
 from tests import campaigns_ready, factories
@@ -155,7 +157,10 @@ def test_a_clock_that_remembers_still_sees_who_is_sent_again(session, keys):
     tend(session, settled)
     assert settled == {campaign.id: last - 1}
     session.execute(update(Delivery).values(state="accepted"))
-    session.execute(update(Delivery).where(Delivery.customer_id == first).values(state="pending"))
+    lost = {"state": "unconfirmed", "attempt_id": uuid4()}
+    session.execute(update(Delivery).where(Delivery.customer_id == first).values(**lost))
+    request, _ = doubts.propose(session, campaign.id, factories.operator(session).id, "The line broke")
+    doubts.approve(session, request, factories.operator(session).id)
     assert list(tend(session, settled).finished) == []
     session.execute(update(Delivery).values(state="accepted"))
     assert list(tend(session, settled).finished) == [campaign.id]
