@@ -17,6 +17,7 @@ from mailer.db import create_engine_from, session_factory
 from mailer.web.desk import open_desk
 from mailer.web.health import health
 from mailer.web.inbox import show_inbox
+from mailer.web.measures import measures
 from mailer.web.public.routes import public
 from mailer.web.security import guard
 from mailer.web.shop import EXTENSION, Shop
@@ -38,7 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     guard(app, settings).exempt(webhooks)
     open_desk(app, shop)
     say_when_unavailable(app)
-    for blueprint in (public, health, campaigns, webhooks):
+    for blueprint in (public, health, campaigns, webhooks, measures):
         app.register_blueprint(blueprint)
     # Browsers ask for it by this name, whatever a page says.
     app.add_url_rule("/favicon.ico", "favicon", lambda: app.send_static_file("shop.svg"))

@@ -211,6 +211,7 @@ class Settings(BaseModel):
     data: Path = Field(Path("var/askfirst"), alias="ASKFIRST_DATA")
     web_listen: Annotated[str, AfterValidator(_listen)] = Field("127.0.0.1:0", alias="WEB_LISTEN")
     web_threads: int = Field(16, alias="WEB_THREADS", ge=16, le=256)
+    metrics_token: Annotated[str, Field(min_length=16)] | None = Field(None, alias="METRICS_TOKEN", repr=False)
     trusted_proxies: int = Field(0, alias="TRUSTED_PROXIES", ge=0, le=8)
     workers: int = Field(2, alias="WORKERS", ge=1, le=64)
     shop_zone: Annotated[str, AfterValidator(_zone)] = Field("Asia/Kolkata", alias="SHOP_ZONE")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SESSIONLESS = ("/u/", "/p/", "/w/", "/c/", "/inbox/", "/static/", "/hooks/")
-SESSIONLESS_EXACT = frozenset({"/stop", "/stop/", "/healthz", "/favicon.ico"})
+SESSIONLESS_EXACT = frozenset({"/stop", "/stop/", "/healthz", "/metrics", "/favicon.ico"})
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LARGEST_BODY = 1_000_000
 YEAR = 31_536_000

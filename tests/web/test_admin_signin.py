@@ -17,6 +17,8 @@ from tests.desks import PASSWORD, Desk
 
 PAGES = [
     "/",
+    "/health",
+    "/hold",
     "/campaigns",
     "/campaigns/new",
     "/campaigns/1",
@@ -38,6 +40,8 @@ PAGES = [
     "/kept/1",
 ]
 ACTS = [
+    "/hold",
+    "/hold/release",
     "/campaigns",
     "/campaigns/trial",
     "/campaigns/1/draft",
@@ -293,6 +297,8 @@ def test_an_operator_is_made_once_and_only_with_roles_that_exist(desk):
 
 
 ALLOWED = {
+    "/hold": {"admin"},
+    "/hold/release": {"admin"},
     "/campaigns": {"author"},
     "/campaigns/trial": {"author"},
     "/campaigns/1/draft": {"author"},
