@@ -86,7 +86,10 @@ class Window(Protocol):
     """The short time in which messages may start; only delivery knows when it is over."""
 
     def open(self) -> bool:
-        """Asked right before the first byte of every message. False: it and all the rest are NOT_STARTED."""
+        """Asked right before the first byte of every message. False: it and all the rest are NOT_STARTED.
+
+        Also asked now and then while messages wait and nothing happens: locks are held for them.
+        """
         ...
 
 
@@ -96,7 +99,7 @@ class Provider(Protocol):
     name: str
 
     def hand_over(self, envelopes: Sequence[Envelope], window: Window) -> Iterator[Receipt]:
-        """Yield exactly one receipt an envelope, in order, each as soon as it is known, all within D."""
+        """Yield exactly one receipt an envelope, each as soon as it is known, in any order, all within D."""
         ...
 
     def close(self) -> None:
