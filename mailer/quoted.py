@@ -14,14 +14,16 @@ from functools import lru_cache
 SOFT_BREAK = b"=\r\n"
 LONGEST = 76
 SHORT = 100
-"""Characters of a line or value that may come again for somebody else: a name, a price, a link to a product."""
-_REMEMBERED = 8192
+"""Characters of a value that may come again for somebody else: a name, a price, a link to a product."""
+_REMEMBERED = 4096
+_LONG = 4000
+"""Characters of a line that is still remembered: paragraphs come again for everybody."""
 
 
 def whole(text: str) -> bytes:
     """Return a text as one body: line by line, for most lines come again. Decoded, CRLF ends its lines, and it."""
     lines = (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).split("\n")
-    return b"\r\n".join([_again(line) if len(line) <= SHORT else encode(line) for line in lines]) + b"\r\n"
+    return b"\r\n".join([_again(line) if len(line) <= _LONG else encode(line) for line in lines]) + b"\r\n"
 
 
 def join(encoded: Iterable[bytes]) -> bytes:
