@@ -8,8 +8,8 @@ from mailer.bounces.opening import Opened
 
 # Below these the returned message begins, which says nothing about why it came back.
 _RETURNED = re.compile(
-    r"^(?:[>|\s*]*)(?:-{2,}[^\n]{0,60}(?:original|copy|returned|message|mensaje|below|enclosed|attachment"
-    r"|header)[^\n]{0,60}"
+    r"^(?:[>|\s*]*)(?:-{2,}+(?! ?server message)[^\n]{0,60}"
+    r"(?:original|copy|returned|message|mensaje|below|enclosed|attachment|header)[^\n]{0,60}"
     r"|(?:the )?original message follows|\W{0,5}original message\b|your message reads|received: (?:from|by|\()"
     r"|return-path:"
     r"|the (?:first|header)[^\n]{0,60}(?:message|lines)[^\n]{0,40}follow|this is a copy of"

@@ -110,6 +110,35 @@ def test_every_row_of_the_table_names_its_source():
         ("550 5.1.8 Sender address rejected: Domain not found", "5.1.8", Act.ALERT),
         ("554 5.7.1 Service unavailable; Client host blocked using zen.spamhaus.org", "5.7.1", Act.ALERT),
         ("550 user account temporarily disabled", "", Act.COUNT),
+        # other words for the same, and in other languages
+        ("550 bad-recipient", "", Act.SUPPRESS),
+        ("550 that recipient is not in my validrcptto list", "", Act.SUPPRESS),
+        ("550 RESOLVER.ADR.RecipNotFound; not found", "", Act.SUPPRESS),
+        ("550 the address couldn't be found", "", Act.SUPPRESS),
+        ("550 mailbox is frozen", "", Act.SUPPRESS),
+        ("550 this mailbox no longer accepts mail", "", Act.SUPPRESS),
+        ("550 5.5.0 Requested action not taken: mailbox unavailable", "5.5.0", Act.SUPPRESS),
+        ("550 Requested action not taken: mailbox unavailable", "", Act.COUNT),
+        ("556 5.1.10 domain does not accept mail (nullMX)", "5.1.10", Act.SUPPRESS),
+        ("550 le destinataire est inconnu", "", Act.SUPPRESS),
+        ("550 no existe ese buzón", "", Act.SUPPRESS),
+        ("550 destinatário inexistente", "", Act.SUPPRESS),
+        ("550 de ontvanger is onbekend", "", Act.SUPPRESS),
+        ("550 宛先のアドレスが見つかりません", "", Act.SUPPRESS),
+        ("550 收件人不存在", "", Act.SUPPRESS),
+        ("552 5.1.1 boîte du destinataire pleine", "5.1.1", Act.COUNT),
+        ("550 the mailbox has exceeded its limit", "", Act.COUNT),
+        ("552 requested mail action aborted: exceeded storage allocation", "", Act.COUNT),
+        ("550 5.1.1 refused because of the recipient's preferences", "5.1.1", Act.COUNT),
+        ("550 you have been blocked by the recipient", "", Act.COUNT),
+        ("554 message has exceeded 25 hops", "", Act.COUNT),
+        ("550 too many invalid recipients", "", Act.ALERT),
+        ("554 client host rejected: cannot find your hostname", "", Act.ALERT),
+        ("550 null sender is not allowed", "", Act.ALERT),
+        ("550 quarantined by a content filter", "5.2.1", Act.ALERT),
+        ("421 too many sessions from this server", "", Act.ALERT),
+        ("550 authentication failure", "", Act.ALERT),
+        ("554 this route requires encryption (TLS)", "", Act.ALERT),
         ("5.5.0 something that nobody has ever said", "5.5.0", Act.ALERT),
         ("no words that anybody knows", "", Act.COUNT),
         ("", "5.3.4", Act.ALERT),
@@ -130,6 +159,16 @@ def test_only_a_failure_can_suppress(action):
     mail = sort(report("Reporting-MTA: dns; mx\n\n" + block(action, "5.1.1", "550 5.1.1 User unknown")))
     assert (mail.kind, [finding.action for finding in mail.findings]) == (Kind.BOUNCE, [action])
     assert not suppresses(mail)
+
+
+def test_what_a_server_said_is_found_between_rules_and_in_mails_of_old_macs():
+    """Gateways put the server's words under a rule of dashes, as others put the returned message."""
+    said = (
+        "Not delivered.\n\n-------server message\n550 unknown user\n\n-------original message\nSubject: full mailbox\n"
+    )
+    raw = f"From: postmaster@mx.example.com\nTo: {VERP}\nSubject: failure notice\n\n{said}".encode()
+    assert suppresses(sort(raw))
+    assert suppresses(sort(raw.replace(b"\n", b"\r")))
 
 
 def test_every_recipient_block_of_every_report_is_read():
