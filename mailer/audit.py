@@ -136,6 +136,17 @@ def _delivery(row: Any, events: Sequence[Row[Any]], floors: Sequence[Row[Any]], 
 
 
 def _delivery_problems(row: Any, events: Sequence[Row[Any]], floors: Sequence[Row[Any]]) -> Iterator[str]:
+    if row.consent_event_id is not None or row.state in ("accepted", "refused_by_provider"):
+        yield from _consent_problems(row, events, floors)
+    # else: an intent that cites no grant can't have passed the gate. A worker died with it, and nothing had left.
+    if row.revision_id != row.approved_revision or row.purpose != row.approved_purpose:
+        yield "its content or purpose is not what was approved"
+    if row.key_of != row.id:
+        yield "its address is not the one it was handed over to"
+    yield from _attempt_problems(row)
+
+
+def _consent_problems(row: Any, events: Sequence[Row[Any]], floors: Sequence[Row[Any]]) -> Iterator[str]:
     # Only what the ledger held when the gate looked: a later no doesn't make an earlier message wrong.
     seen = [event for event in events if event.seq <= (row.ledger_seq_seen or 0)]
     standing = fold(map(chains.as_event, seen)).purposes.get(row.purpose)
@@ -147,11 +158,6 @@ def _delivery_problems(row: Any, events: Sequence[Row[Any]], floors: Sequence[Ro
         yield "the grant it cites is under another policy version"
     elif (standing.policy_version_id or 0) < _floor(floors, row.purpose, row.intended_at):
         yield "the policy had changed materially since that grant"
-    if row.revision_id != row.approved_revision or row.purpose != row.approved_purpose:
-        yield "its content or purpose is not what was approved"
-    if row.key_of != row.id:
-        yield "its address is not the one it was handed over to"
-    yield from _attempt_problems(row)
 
 
 def _attempt_problems(row: Any) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from mailer import acts, audit, chains, optout
+from mailer import acts, audit, chains, optout, reaper
 from mailer.consent import ledger
 from mailer.providers.memory import MemoryProvider
 from tests import factories
@@ -82,6 +82,20 @@ def test_a_message_under_a_policy_that_had_changed_is_found(sent):
         INSERT INTO policy_changes SELECT id, 'festive' FROM v""")
     found = findings(sent)
     assert any("policy" in words for words in found["offenders"])
+
+
+@pytest.mark.parametrize("state, audited", [("in_doubt", "ok"), ("accepted", "off")])
+def test_a_worker_lost_with_an_intent_for_somebody_who_had_said_no_is_no_offence(sends, state, audited):
+    """Such an intent cites no grant, so the gate can't have let it go; one that was taken without a grant is found."""
+    (person,) = sends.people(1)
+    sends.campaign([person])
+    optout.stop_person(sends.engine, customer_id=person, scope="all", source="one_click")
+    sends.intend()
+    sends.run("UPDATE open_handovers SET deadline = clock_timestamp() - interval '1 s'")
+    with sends.sessions() as session, session.begin():
+        assert reaper.reap(session) == 1
+    sends.run("UPDATE deliveries SET state = :state", state=state)
+    assert findings(sends)["audit"] == audited
 
 
 def test_a_no_after_the_message_does_not_make_it_wrong(sent):
