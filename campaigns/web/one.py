@@ -8,14 +8,15 @@ from sqlalchemy import func, select
 from werkzeug.wrappers import Response
 
 from campaigns import rules
-from campaigns.approval import approval_hash
+from campaigns.approval import approval_hash, covered
 from campaigns.audience import Funnel, funnel
 from campaigns.describe import describe
 from campaigns.models import Approval, Campaign
 from campaigns.preflight import preflight
 from campaigns.web import progress, readings
 from campaigns.web.blueprint import campaigns
-from mailer.models import Customer, Operator, Purpose, Revision, SenderIdentity
+from mailer import clicks
+from mailer.models import Customer, Mandate, Operator, Purpose, Revision, SenderIdentity
 from mailer.web import words
 from mailer.web.edge import db, is_poll, now
 from mailer.web.reasons import STATES, reason
@@ -72,7 +73,7 @@ def page(campaign: Campaign, **more: object) -> str:
     common = about(campaign) | more
     if campaign.state in UNSENT:
         return render_template("admin/campaign.html", **before(campaign), **common)
-    return render_template("admin/progress.html", **(common | sent(campaign)))
+    return render_template("admin/progress.html", **(common | clicked(campaign) | sent(campaign)))
 
 
 def part(campaign: Campaign) -> Response:
@@ -122,6 +123,7 @@ def before(campaign: Campaign) -> dict[str, object]:
         "fix": preflight(session, campaign),
         "seen": approval_hash(session, campaign.id).hex(),
         "approvers": approvers(campaign),
+        "counted": covered(session, campaign.id)["tracking"]["clicks"],
     }
 
 
@@ -146,6 +148,15 @@ def funnel_rows(counted: Funnel, purpose: str) -> dict[str, object]:
         "not": counted.matched - counted.may_be_mailed,
         "at": now(),
     }
+
+
+def clicked(campaign: Campaign) -> dict[str, object]:
+    """Who followed which link: None where it was approved without counting, and so nobody was counted."""
+    mandate = db().get(Mandate, campaign.id)
+    if mandate is None or not mandate.click_tracking:
+        return {"clicks": None}
+    still = db().scalar(select(Purpose.click_tracking).where(Purpose.key == campaign.purpose))
+    return {"clicks": clicks.numbers(db(), campaign.id), "counting": still}
 
 
 def sent(campaign: Campaign) -> dict[str, object]:
