@@ -20,7 +20,7 @@ DROP, SILENCE, TAKE_AND_DROP = object(), object(), object()
 class Faulty:
     """`faults` by (message, stage): a reply, DROP, SILENCE, TAKE_AND_DROP, or what to do with the connection."""
 
-    def __init__(self, faults=None, *, pipelining=True, lax=False):
+    def __init__(self, faults=None, *, pipelining=True, lax=False, room=None):
         self.faults = dict(faults or {})
         self.pipelining = pipelining
         self.lax = lax
@@ -31,6 +31,8 @@ class Faulty:
         self.connections = 0
         self.released = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        if room is not None:  # what the kernel takes while nobody reads; connections inherit it
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         self._links = []
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()

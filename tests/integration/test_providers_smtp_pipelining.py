@@ -33,7 +33,7 @@ MEANING = {
     "DOT": {"5xx": NEVER}
     | dict.fromkeys(["drop", "silence", "garbage", "beside the point", "without an end"], UNKNOWN),
 }
-SHORT = 0.4
+SHORT = 0.8
 """D in tests where a server is silent."""
 
 
@@ -198,12 +198,15 @@ def test_of_ten_messages_only_those_leave_for_which_the_window_was_open(provider
     assert window.asked == 4
 
 
-def test_a_server_that_stops_reading_gets_no_dot_and_nothing_is_in_doubt(provider_of):
+@pytest.mark.parametrize("room, size", [(None, 15_000_000), (4_096, 7_200)], ids=["unwritten", "in our kernel"])
+def test_a_server_that_stops_reading_gets_no_dot_and_nothing_is_in_doubt(provider_of, room, size):
     """And nothing of the next message either: when it reads on, after the window, it finds half a content."""
     stuck = {("odd", "DATA"): lambda link: (link.sendall(b"354 go\r\n"), server.released.wait(5))}
-    with faulty() as server:
+    with faulty(room=room) as server:
         server.faults.update(stuck)
-        told = hand_over(provider_of(server, seconds=SHORT), named("odd", "c", content=b"x\r\n" * 5_000_000))
+        told = hand_over(
+            provider_of(server, seconds=SHORT), named("odd", "c", content=WireText(b"x" * 78 + b"\r\n") * (size // 80))
+        )
         server.released.set()
         assert server.begun == ["odd"]
     assert told == {"odd": LATER, "c": LATER}
