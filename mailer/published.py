@@ -70,7 +70,7 @@ def to_publish(
         return [policy]
     keys = [
         Record(
-            "DKIM", *_name_and_kind(signer), signer.record()[1],
+            f"DKIM {signer.selector}", signer.record()[0], "TXT", signer.record()[1],
             "The key by which others check our signatures." if signer is signers.of(from_domain)
             else "An earlier or coming key. It stays while mail signed with it is on its way, about a week.",
         )
@@ -82,13 +82,9 @@ def to_publish(
     )  # fmt: skip
     back = Record(
         "Bounces", return_domain, "MX", f"10 {inbound}.",
-        "Where failures come back: the mail server that pipes them to `askfirst inbound`. Name yours here.",
+        "Where failures come back: the mail server that pipes them to askfirst inbound. Name yours here.",
     )  # fmt: skip
     return [*keys, spf_record, policy, back]
-
-
-def _name_and_kind(signer: Signer) -> tuple[str, str]:
-    return signer.record()[0], "TXT"
 
 
 def quoted(value: str) -> str:

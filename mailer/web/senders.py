@@ -123,6 +123,7 @@ def page(sender_id: int, **more: object) -> str:
         states=states_of(provider),
         purposes=purposes(),
         records=records(sender, provider),
+        signed=signers(provider).of(from_domain(sender)) is not None,
         findings=check(sender, provider) if request.args.get("check") else None,
         may_change=may_change(),
         now=now(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -11,12 +12,17 @@ from sqlalchemy.exc import DBAPIError
 from campaigns import preflight
 from campaigns.approval import approval_hash
 from campaigns.models import Campaign
+from mailer import dkim
 from mailer.compose import Composer
 from mailer.consent.links import Links
+from mailer.errors import Refused
+from mailer.models import Revision
 from mailer.providers.memory import MemoryProvider
 from tests import factories
 from workers.carriers import Carrier, Carriers
 from workers.dispatch import Dispatcher
+from workers.runtime import make_carriers, make_lists, make_signers
+from workers.trial import make_test_sender
 
 
 def sender_of(sends, campaign_id):
@@ -140,3 +146,65 @@ def test_preflight_says_that_the_sender_is_for_something_else(session, keys):
         "The sender “" + session.scalar(text("SELECT name FROM senders WHERE id = :s"), {"s": mandate.sender_id})
         + "” is not for this purpose. Choose another sender, or have an administrator allow it."
     ]  # fmt: skip
+
+
+@pytest.fixture
+def several(settings, tmp_path):
+    """Settings with four providers and a key that signs."""
+    key = tmp_path / "key.pem"
+    key.write_bytes(dkim.new_key())
+    key.chmod(0o600)
+    return settings.replace(
+        smtp_url="smtp+plain://127.0.0.1:2525",
+        smtp_urls={"news": "smtps://user:secret@relay.example.net"},
+        sendgrid_api_key="SG.one",
+        sendgrid_api_keys={"offers": "SG.two"},
+        dkim_keys=f"example.com:2026={key}",
+    )
+
+
+@pytest.mark.parametrize(
+    "named, carried, most, signed",
+    [
+        (None, "sendgrid", 1000, False),
+        ("smtp", "smtp", 64, True),
+        ("smtp-news", "smtp-news", 64, True),
+        ("sendgrid-offers", "sendgrid-offers", 1000, False),
+    ],
+)
+def test_the_settings_make_a_carrier_of_every_name(sends, keys, several, named, carried, most, signed):
+    sends.campaign(sends.people(1))
+    carriers = make_carriers(several, sends.sessions, Links(keys, several.public_url))
+    with sends.sessions() as session:
+        carrier = carriers.of(session, replace(sends.job(), provider=named))
+        assert carrier is carriers.of(session, replace(sends.job(), provider=named))
+    assert (carrier.provider.name, carrier.most, carrier.traffic.provider) == (carried, most, carried)
+    assert (make_signers(several, carried).of("mail.example.com") is not None) == signed
+    carriers.close()
+
+
+def test_each_account_that_keeps_lists_is_told_of_a_no_by_its_own_key(sends, keys, several):
+    """From the first mail on: the note is made before the carrier is."""
+    sends.campaign(sends.people(1))
+    assert [lists.name for lists in make_lists(several)] == ["sendgrid", "sendgrid-offers"]
+    carriers = make_carriers(several, sends.sessions, Links(keys, several.public_url))
+    with sends.sessions() as session:
+        carriers.of(session, replace(sends.job(), provider="sendgrid-offers"))
+    kept = {row.provider for row in sends.query("SELECT provider FROM list_keepers")}
+    assert kept == {"sendgrid", "sendgrid-offers"}
+    carriers.close()
+
+
+def test_a_worker_without_any_provider_does_not_start(sends, keys, settings):
+    with pytest.raises(SystemExit, match="SMTP_URL is not set"):
+        make_carriers(settings, sends.sessions, Links(keys, settings.public_url))
+
+
+def test_a_test_mail_goes_by_the_senders_provider_or_not_at_all(session, keys, several):
+    mandate = factories.sending(session, [factories.agreeing(session, keys)])
+    session.execute(text("UPDATE senders SET provider = 'smtp-gone'"))
+    campaign = session.get_one(Campaign, mandate.campaign_id)
+    revision = session.get_one(Revision, mandate.revision_id)
+    send = make_test_sender(several, Links(keys, several.public_url))
+    with pytest.raises(Refused, match="the provider “smtp-gone”, which the settings don’t have"):
+        send(session, campaign, revision, factories.operator(session))

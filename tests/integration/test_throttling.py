@@ -36,10 +36,16 @@ class ByDomain(MemoryProvider):
         return super().hand_over(envelopes, window)
 
 
-def worker(sends, keys, provider):
+@pytest.fixture
+def worker(sends, keys):
+    """A dispatcher over a provider, for one campaign at a time."""
     composer = Composer(Links(keys, "https://mail.example.com"))
-    carriers = Carriers.only(Carrier(Paced(provider, sends.sessions), composer))
-    return Dispatcher(sends.sessions, carriers, "test:1", threading.Event())
+
+    def work(provider):
+        carriers = Carriers.only(Carrier(Paced(provider, sends.sessions), composer))
+        Dispatcher(sends.sessions, carriers, "test:1", threading.Event()).run(sends.campaign_id)
+
+    return work
 
 
 def people_at(sends, domain, count):
@@ -69,10 +75,10 @@ def domain_states(sends):
         return domains.known(session, "memory")
 
 
-def test_a_domain_that_says_later_holds_nobody_else_up(sends, keys, mixed):
+def test_a_domain_that_says_later_holds_nobody_else_up(sends, worker, mixed):
     busy, fine = mixed
     provider = ByDomain("busy.example")
-    worker(sends, keys, provider).run(sends.campaign_id)
+    worker(provider)
     states = sends.states()
     assert {states[person] for person in fine} == {("accepted", None)}
     assert {states[person][0] for person in busy} == {"pending"}
@@ -85,7 +91,7 @@ def test_a_domain_that_says_later_holds_nobody_else_up(sends, keys, mixed):
     assert (state.level, state.reason) == (1, "421 4.7.0 RCPT: too much from you, (address)")
 
 
-def test_a_second_worker_knows_of_it_without_asking(sends, keys, mixed):
+def test_a_second_worker_knows_of_it_without_asking(sends, worker, mixed):
     busy, fine = mixed
     with sends.sessions() as session, session.begin():
         heard = Heard()
@@ -93,30 +99,30 @@ def test_a_second_worker_knows_of_it_without_asking(sends, keys, mixed):
         domains.note(session, "memory", {"busy.example": heard}, 0)
         assert domains.resting(session, "memory") == {"busy.example"}
     provider = ByDomain("busy.example")
-    worker(sends, keys, provider).run(sends.campaign_id)
+    worker(provider)
     assert "busy.example" not in provider.asked
     assert len(provider.taken) == len(fine)
     assert {sends.states()[person] for person in busy} == {("pending", None)}
 
 
-def test_who_comes_back_gets_a_little_first(sends, keys, mixed):
+def test_who_comes_back_gets_a_little_first(sends, worker, mixed):
     sends.run(
         """INSERT INTO domain_states (provider, domain, level, since, until, eased_at)
            VALUES ('memory', 'busy.example', 5, now(), now(), now())"""
     )
     provider = ByDomain()
-    worker(sends, keys, provider).run(sends.campaign_id)
+    worker(provider)
     # Level 5 is two a second; whoever just came back gets no burst.
     assert 0 < provider.asked.count("busy.example") < 8
     assert provider.asked.count("fine.example") == 16
 
 
-def test_good_news_ends_it(sends, keys, mixed):
+def test_good_news_ends_it(sends, worker, mixed):
     sends.run(
         """INSERT INTO domain_states (provider, domain, level, since, until, eased_at)
            VALUES ('memory', 'busy.example', 1, now(), now() - interval '1 min', now() - interval '1 min')"""
     )
-    worker(sends, keys, ByDomain()).run(sends.campaign_id)
+    worker(ByDomain())
     assert domain_states(sends)[0] == {}
 
 
@@ -244,15 +250,14 @@ def test_another_provider_goes_on(sends, away):
     assert receipt.outcome is Outcome.TAKEN
 
 
-def test_a_worker_sends_nobody_round_while_nobody_is_home(sends, keys, away):
+def test_a_worker_sends_nobody_round_while_nobody_is_home(sends, worker, away):
     sends.campaign(sends.people(20))
     hand_over(away[0])
     hand_over(away[0])
-    dispatcher = worker(sends, keys, away[1])
-    dispatcher.run(sends.campaign_id)
+    worker(away[1])
     tried = sends.query("SELECT count(*) AS n FROM delivery_attempts WHERE outcome = 'intent'")[0].n
     assert tried < 20
-    dispatcher.run(sends.campaign_id)
+    worker(away[1])
     assert sends.query("SELECT count(*) AS n FROM delivery_attempts WHERE outcome = 'intent'")[0].n == tried
     assert {state for state, _ in sends.states().values()} == {"pending"}
 
