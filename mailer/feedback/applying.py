@@ -52,8 +52,10 @@ _LATER = text("""
      WHERE id = ANY(:ids)
 """)
 _KEEP = text("""
-    INSERT INTO kept_mails (event_id, kind, customer_id, delivery_id, sender, subject, text, raw, received_at)
-    VALUES (:event, :kind, :customer, :delivery, :sender, :subject, :text, :raw, :at) ON CONFLICT DO NOTHING
+    INSERT INTO kept_mails (event_id, kind, customer_id, delivery_id, sender, subject, text, raw, received_at,
+                            handled_at, handled_as)
+    VALUES (:event, :kind, :customer, :delivery, :sender, :subject, :text, :raw, :at,
+            CASE WHEN CAST(:handled AS text) IS NOT NULL THEN clock_timestamp() END, :handled) ON CONFLICT DO NOTHING
 """)
 _BY_ADDRESS = text("SELECT customer_id FROM addresses WHERE address_hash = :hash ORDER BY 1 LIMIT 2")
 
@@ -166,6 +168,9 @@ class Applier:
         keep = read.keep or ("unproved" if unproved and not read.stop_address else None)
         if keep is not None:
             self._keep(session, row, keep, read)
+        elif read.stop_address is not None:
+            # Believed by its sender alone: whoever asks later can see what was written, and that it was obeyed.
+            self._keep(session, row, "letter", read, handled="opt_out")
         told = outcomes[0] if outcomes else (keep or ("opt_out" if read.stop_address else "automatic"))
         _finish(session, {row.id: told}, {row.id: row.body} if row.source == sendgrid.SOURCE else {})
 
@@ -177,7 +182,7 @@ class Applier:
             _shrink(session, row.id, row.body)
         return settle_one(session, row.id, fact, to)
 
-    def _keep(self, session: Session, row: Row[Any], kind: str, read: mails.Read) -> None:
+    def _keep(self, session: Session, row: Row[Any], kind: str, read: mails.Read, handled: str | None = None) -> None:
         mail = sort(bytes(row.raw or b""), str(row.body.get("sent_to", "")))
         to = whose(session, read.delivery_id) if read.delivery_id else None
         customer = to.customer_id if to is not None else self._writer(session, mail.sender)
@@ -193,6 +198,7 @@ class Applier:
                 "text": mail.text,
                 "raw": bytes(row.raw or b""),
                 "at": row.received_at,
+                "handled": handled,
             },
         )
 

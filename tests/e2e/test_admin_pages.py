@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from sqlalchemy import text
 
 from tests.desks import PASSWORD, Staff
 
@@ -111,6 +112,23 @@ def test_the_page_of_a_person_is_fit_for_everybody(page, served, staff, two):
     look(page)
     page.goto(f"{served.url}/people/{person}?about=offer")
     look(page)
+
+
+def test_pages_of_what_came_back_are_fit_for_everybody(page, served, staff):
+    with served.sessions() as session, session.begin():
+        session.execute(
+            text("""INSERT INTO alerts (cause, domain, day, count, sample, first_at, last_at)
+                    VALUES ('refused_as_spam', 'example.net', current_date, 3, '550 5.7.1 no', now(), now())""")
+        )
+        [mail] = session.execute(
+            text("""INSERT INTO kept_mails (event_id, kind, sender, subject, text, raw, received_at)
+                    VALUES (1, 'letter', 'asha@example.com', 'Sizes', 'Is it large?', 'From: a', now()) RETURNING id""")
+        ).scalars()
+    helper = staff.operator(f"meera{next(numbers)}", "helpline", "approver")
+    sign_in(page, served, helper)
+    for path in ("/alerts/", "/kept/", f"/kept/{mail}"):
+        page.goto(served.url + path)
+        look(page)
 
 
 def test_pages_hold_together_at_four_hundred_per_cent(page, served, staff, two):

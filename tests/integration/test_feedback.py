@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from mailer import audit
 from mailer.consent import ledger
+from mailer.consent.links import Kind
 from mailer.feedback import softs, store
 from mailer.message import optout_address
 from mailer.providers.memory import MemoryProvider
@@ -324,6 +325,18 @@ def test_a_complaint_with_a_forged_link_is_kept_for_a_person(feedback):
     assert [row.kind for row in feedback.query("SELECT kind FROM kept_mails")] == ["unproved"]
 
 
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_complaint_is_known_by_the_id_that_the_message_asked_to_be_named_by(feedback, forged):
+    """Check 23: signed, so that nobody can complain for another; no link shows."""
+    feedback.mailed()
+    token = feedback.links.beside(feedback.links.unsubscribe(feedback.ref, "offer", feedback.delivery), Kind.COMPLAINT)
+    body, _, tag = token.replace(".", ":").rpartition(":")
+    named = f"CFBL-Feedback-ID: {body}:\n {'A' * len(tag) if forged else tag}"
+    feedback.mail(ARF.format(kind="abuse", link="removed").replace("List-Unsubscribe: <removed>", named).encode())
+    assert feedback.suppressions() == (set() if forged else {("all", COMPLAINT)})
+    assert [row.kind for row in feedback.query("SELECT kind FROM kept_mails")] == (["unproved"] if forged else [])
+
+
 # -- people who write ----------------------------------------------------------------------------------------
 
 
@@ -347,6 +360,8 @@ def test_a_written_stop_without_a_token_is_believed_by_its_sender(feedback):
     feedback.mail(written("care@example.com", sender="Asha <ASHA@example.com>", subject="Unsubscribe"))
     assert feedback.standing() == {"offer": False, "festive": False}
     assert feedback.suppressions() == {("all", OPT_OUT)}
+    kept = feedback.query("SELECT * FROM kept_mails")[0]
+    assert (kept.customer_id, kept.subject, kept.handled_as) == (feedback.customer, "Unsubscribe", "opt_out")
 
 
 @pytest.mark.parametrize("words", ["subscribe", "yes please", "confirm", "I consent to all of it", "resubscribe"])
