@@ -111,6 +111,13 @@ def _words(given: object) -> object:
     return tuple(filter(None, (one.strip() for one in given.split(",")))) if isinstance(given, str) else given
 
 
+def _domains(given: object) -> object:
+    found = _words(given.lower() if isinstance(given, str) else given)
+    if isinstance(found, tuple) and not all(isinstance(one, str) and _NAME.fullmatch(one) for one in found):
+        raise ValueError("must be domains such as mail.example.com, with commas between")
+    return found
+
+
 def _public(url: str) -> str:
     parts = _split(url, {"https"})
     if not parts.hostname or parts.username or parts.query or parts.fragment:
@@ -205,6 +212,7 @@ class Settings(BaseModel):
     sendgrid_webhook_keys: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
         (), alias="SENDGRID_WEBHOOK_KEYS"
     )
+    inbound_domains: Annotated[tuple[str, ...], BeforeValidator(_domains)] = Field((), alias="INBOUND_DOMAINS")
     helpline_address: Annotated[str, AfterValidator(_helpline)] | None = Field(None, alias="HELPLINE_ADDRESS")
     public_url: Annotated[str, AfterValidator(_public)] = Field("https://localhost", alias="PUBLIC_URL")
     root_key: Annotated[bytes, BeforeValidator(_root_key)] | None = Field(None, alias="ASKFIRST_ROOT_KEY", repr=False)

@@ -7,7 +7,7 @@ compares the ledger's sequence and the address, and what changed goes back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,12 +18,12 @@ from sqlalchemy.orm import Session
 from mailer import clicks, destinations
 from mailer.click_links import ClickLinks
 from mailer.clicks import Counting
-from mailer.consent.links import Links
+from mailer.consent.links import Kind, Links
 from mailer.consent.policy import SHOP_ZONE
 from mailer.dkim import Signers
 from mailer.errors import InputProblem
 from mailer.fields import fields_for
-from mailer.message import Marketing, Sender, build, wire_domain
+from mailer.message import Marketing, Sender, build, optout_address, wire_domain
 from mailer.models import Purpose, Revision, SenderIdentity
 from mailer.pick import Candidate, Job, Prepared
 from mailer.render import Compiled, Encoded, Renderer
@@ -55,8 +55,11 @@ class Composer:
         *,
         letters: bool = False,
         click_links: ClickLinks | None = None,
+        inbound: Collection[str] = (),
     ) -> None:
+        """Mail to the `inbound` domains comes back to us: only there do we say that we can be written to."""
         self._links, self._signers, self._letters = links, signers or Signers(), letters
+        self._inbound = frozenset(inbound)
         self._click_links = click_links
         self._sheets: dict[tuple[int, bytes, bool], Sheet] = {}
 
@@ -100,7 +103,6 @@ class Composer:
             html=rendered.html,
             text=rendered.text,
             date=now,
-            delivery_id=uuid4(),
             attempt_id=uuid4(),
             marketing=None,
         )
@@ -133,10 +135,23 @@ class Composer:
             html=rendered.html,
             text=rendered.text,
             date=now,
-            delivery_id=candidate.delivery_id,
             attempt_id=message_key(attempt_id, candidate.delivery_id),
-            marketing=Marketing(job.campaign_id, sheet.purpose, sheet.purpose_name, fields["links"]["unsubscribe"]),
+            marketing=self._marketing(sheet, job.campaign_id, candidate.delivery_id, fields["links"]["unsubscribe"]),
         )
+
+    def _marketing(self, sheet: Sheet, campaign_id: int, delivery_id: UUID, url: str) -> Marketing:
+        sender = sheet.sender
+        mailto = optout_address(delivery_id, sender.domain) if sender.domain in self._inbound else None
+        token = self._links.beside(url, Kind.COMPLAINT) if sender.feedback_address is not None else None
+        return Marketing(campaign_id, sheet.purpose, sheet.purpose_name, url, mailto, token)
+
+    def _complaints_to(self, sender: Sender) -> str | None:
+        """Where complaints may be reported: only where we read it, and sign for the very domain of From (RFC 9477)."""
+        domain, signed = sender.domain, wire_domain(sender.address.rpartition("@")[2])
+        signer = self._signers.of(signed)
+        if domain not in self._inbound or signer is None or signer.domain != signed:
+            return None
+        return f"fbl@{domain}" if domain == signed or domain.endswith(f".{signed}") else None
 
     def _signed(self, sender: Sender, message: bytes, now: datetime) -> bytes:
         """The message signed for its sender's domain, where there is a key for it (RFC 8058 s.3.1)."""
@@ -148,11 +163,12 @@ class Composer:
         if key not in self._sheets:
             if len(self._sheets) >= KEPT:
                 self._sheets.pop(next(iter(self._sheets)))
-            sender = session.get_one(SenderIdentity, job.sender_id)
+            sender = sender_of(session.get_one(SenderIdentity, job.sender_id))
+            sender = replace(sender, feedback_address=self._complaints_to(sender))
             purpose = session.get_one(Purpose, job.purpose)
             counted = clicks.counting(session, job.campaign_id) if job.counted and self._click_links else None
             renderer = _renderer(session.get_one(Revision, job.revision_id), counted)
-            self._sheets[key] = Sheet(renderer, sender_of(sender), purpose.key, purpose.name, counted)
+            self._sheets[key] = Sheet(renderer, sender, purpose.key, purpose.name, counted)
         return self._sheets[key]
 
 

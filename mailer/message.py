@@ -50,7 +50,6 @@ def build(
     date: datetime,
     attempt_id: UUID,
     marketing: Marketing | None,
-    delivery_id: UUID | None = None,  # noqa: ARG001  (until the last caller stops giving it)
 ) -> WireText:
     """The message, text part first, lines ending in CRLF and never over 998 octets; a notice has `marketing=None`.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
+from email import message_from_bytes
+from uuid import UUID
 
 import dkim as verifier
 import pytest
@@ -11,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from config.settings import Settings, SettingsProblems
 from mailer import dkim, rests
 from mailer.compose import Composer
-from mailer.consent.links import Links
+from mailer.consent.links import Kind, Links
+from mailer.message import optout_address
 from mailer.providers.base import Outcome
 from mailer.providers.memory import Act, Behaviour, MemoryProvider
 from mailer.providers.sendgrid import SendGridProvider
@@ -144,6 +148,43 @@ def test_what_a_campaign_sends_is_signed_for_its_senders_domain(sends, keys):
     assert len(provider.contents) == 2
     for content in provider.contents.values():
         assert verifier.verify(content, dnsfunc=lambda name, **_: records.get(name))
+
+
+@pytest.mark.parametrize("inbound", [(), ("example.org",), ("mail.example.com",)])
+def test_mail_says_that_one_can_write_back_only_where_somebody_reads_it(sends, keys, inbound):
+    """Checks 1, 17 and 23: mailto and complaint address, both signed, or neither."""
+    sends.campaign(sends.people(1))
+    provider, links = MemoryProvider(), Links(keys, "https://mail.example.com")
+    signer = dkim.Signer("mail.example.com", "2026", rsa.generate_private_key(65537, 2048))
+    composer = Composer(links, dkim.Signers([signer]), inbound=inbound)
+    dispatching(sends, provider, composer).run(sends.campaign_id)
+    ((name, content),) = provider.contents.items()
+    delivery_id = UUID(name)
+    headers = message_from_bytes(content)
+    signed = "".join(headers["DKIM-Signature"].split()).partition("h=")[2].partition(";")[0].split(":")
+    if inbound != ("mail.example.com",):
+        assert "mailto:" not in headers["List-Unsubscribe"]
+        assert headers["CFBL-Address"] is headers["CFBL-Feedback-ID"] is None
+        return
+    mailto = f"<mailto:{optout_address(delivery_id, 'mail.example.com')}?subject=unsubscribe>"
+    assert headers["List-Unsubscribe"].endswith(mailto)
+    assert headers["CFBL-Address"] == "fbl@mail.example.com; report=arf"
+    assert {"list-unsubscribe", "cfbl-address", "cfbl-feedback-id"} <= set(signed)
+    token = "".join(headers["CFBL-Feedback-ID"].split()).replace(":", ".")
+    assert links.verify(token, Kind.COMPLAINT, datetime.now(UTC)).delivery_id == delivery_id
+
+
+@pytest.mark.parametrize("key_of", ["example.com", "example.org"])
+def test_complaint_reports_are_not_invited_where_the_signature_would_not_fit(sends, keys, key_of):
+    """Check 23: the domain signed for is that of From, or receivers take no notice."""
+    sends.campaign(sends.people(1))
+    provider = MemoryProvider()
+    signer = dkim.Signer(key_of, "2026", rsa.generate_private_key(65537, 2048))
+    composer = Composer(Links(keys, "https://mail.example.com"), dkim.Signers([signer]), inbound=("mail.example.com",))
+    dispatching(sends, provider, composer).run(sends.campaign_id)
+    (content,) = provider.contents.values()
+    assert b"mailto:u-" in content
+    assert b"CFBL" not in content
 
 
 def test_a_campaign_goes_out_in_one_request_and_everybody_gets_their_own_mail(sends, keys):

@@ -175,3 +175,12 @@ def test_a_named_provider_is_checked_like_the_first_and_keeps_its_secret():
     assert "not letters" in problems(SMTP_URL_Ä="smtps://relay.example.net")[0]
     good = Settings.from_env({"SMTP_URL_NEWS": f"smtps://u:{SECRET}@h", "SENDGRID_API_KEY_NEWS": SECRET})
     assert SECRET not in repr(good)
+
+
+def test_domains_that_can_be_written_back_to_are_domains():
+    assert Settings.from_env({"INBOUND_DOMAINS": "Mail.example.com, example.org"}).inbound_domains == (
+        "mail.example.com",
+        "example.org",
+    )
+    assert Settings.from_env({}).inbound_domains == ()
+    assert "INBOUND_DOMAINS" in problems(INBOUND_DOMAINS="mail@example.com")[0]
