@@ -98,7 +98,13 @@ def make_carriers(settings: Settings, sessions: SessionFactory, links: Links) ->
         with sessions() as session, session.begin():
             for lists in make_lists(settings) if together else ():
                 notices.keep(session, lists)
-        composer = Composer(links, make_signers(settings, name), letters=together, click_links=counted)
+        composer = Composer(
+            links,
+            make_signers(settings, name),
+            letters=together,
+            click_links=counted,
+            inbound=settings.inbound_domains,
+        )
         provider = Paced(make_provider(settings, name), sessions)
         return Carrier(provider, composer, MOST_TOGETHER if together else BATCH_MOST)
 
