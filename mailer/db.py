@@ -73,9 +73,7 @@ def normalise(url: str) -> str:
 
 # A worker looks up some people by key, over and over. It plans each statement once, and always by key: fresh or missing
 # statistics must not turn it into a scan of everybody, and planning anew costs more than running it.
-LOOK_UPS = (
-    " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-)
+LOOK_UPS = " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
 
 def create_engine_from(url: str, *, name: str = "askfirst", look_ups: bool = False, **options: Any) -> Engine:

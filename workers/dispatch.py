@@ -5,7 +5,6 @@ A slice is short and ends between batches, so that campaigns take turns and a no
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -15,13 +14,14 @@ from uuid import uuid4
 
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from campaigns import audience
 from mailer import canary, delivery, guards, pick, records, throttle
 from mailer.db import SessionFactory
 from mailer.pick import Candidate, Job
+from mailer.stripes import Claims
 from workers.carriers import BATCH_MOST, Carrier, Carriers, NoCarrier
+from workers.cursors import Cursor
 
 log = structlog.get_logger(__name__)
 
@@ -35,20 +35,6 @@ SLOW_SECONDS = 0.4
 """Half of W. A batch that took longer is halved at once, down to one message."""
 SMOOTH_SECONDS = 0.25
 """Under a rate, a batch is at most what may go in this time."""
-LONGEST_REST_SECONDS = 60.0
-NOTHING_DUE_SECONDS = 2.0
-"""How long a campaign in which nothing was due is left alone, unless rows that waited come back."""
-
-
-@dataclass
-class Cursor:
-    """Where this worker is in one campaign: from a start of its own once round."""
-
-    after: int
-    start: int
-    wrapped: bool = False
-    rest_until: float = 0.0
-    rest: float = 2.0
 
 
 @dataclass
@@ -62,11 +48,18 @@ class Dispatcher:
     batches: dict[str, float] = field(default_factory=dict)
     """How many messages the next batch has, by provider: each is as fast as it is."""
     cursors: dict[int, Cursor] = field(default_factory=dict)
+    audiences: SessionFactory | None = None
+    """Sessions for making audiences, where `sessions` are for looking up people by key."""
+    claims: Claims = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.claims = Claims(self.sessions)
 
     def run(self, campaign_id: int) -> bool:
         """Work on a campaign for one slice; return whether there is more to do at once."""
         until = time.monotonic() + SLICE_SECONDS
-        with structlog.contextvars.bound_contextvars(campaign_id=campaign_id, worker=self.worker):
+        told = structlog.contextvars.bound_contextvars(campaign_id=campaign_id, worker=self.worker)
+        with told, self.claims.at_hand():
             while not self.stop.is_set() and time.monotonic() < until:
                 expanding = self._expand(campaign_id)
                 job, carrier, due = self._due(campaign_id)
@@ -80,11 +73,12 @@ class Dispatcher:
         return not self.stop.is_set()
 
     def _expand(self, campaign_id: int) -> bool:
-        with self.sessions() as session, session.begin():
+        with (self.audiences or self.sessions)() as session, session.begin():
             return not (step := audience.expand(session, campaign_id)).done and step.stopped is None
 
     def _due(self, campaign_id: int) -> tuple[Job | None, Carrier | None, Sequence[Candidate]]:
-        with self.sessions() as session:
+        # Ended by a commit, as all reading here: after a rollback the driver forgets the statements it has prepared.
+        with self.sessions() as session, session.begin():
             job = pick.read_job(session, campaign_id)
             if job is None:
                 self.cursors.pop(campaign_id, None)
@@ -104,40 +98,15 @@ class Dispatcher:
             # Both ways, always: one row that can't be taken just now must not keep the others waiting.
             without = guards.stopped_domains(session, campaign_id).union(carrier.traffic.avoid())
             back = pick.come_back(session, campaign_id, limit=limit, without=without)
-            return (
-                job,
-                carrier,
-                [*back, *self._onwards(session, campaign_id, limit, without, carrier.traffic.soonest())],
-            )
+            if campaign_id not in self.cursors:
+                self.cursors[campaign_id] = Cursor.begin(session, campaign_id, self.claims)
+            found = self.cursors[campaign_id].next(session, limit, without, soonest=carrier.traffic.soonest())
+            return job, carrier, [*back, *found]
 
     def _pause(self, campaign_id: int, reason: str) -> None:
         log.error("campaign_paused", campaign_id=campaign_id, why=reason)
         with self.sessions() as session, session.begin():
             records.pause(session, campaign_id, reason)
-
-    def _onwards(
-        self, session: Session, campaign_id: int, limit: int, without: frozenset[str], soonest: float
-    ) -> Sequence[Candidate]:
-        cursor = self.cursors.get(campaign_id)
-        if cursor is None:
-            start = random.randint(0, pick.last_customer(session, campaign_id))  # noqa: S311  (an offset, no secret)
-            cursor = self.cursors[campaign_id] = Cursor(start, start)
-        if time.monotonic() < cursor.rest_until:
-            return ()
-        for _ in range(2):
-            found = pick.due(session, campaign_id, after=cursor.after, limit=limit, without=without)
-            if found:
-                cursor.after, cursor.rest = found[-1].customer_id, NOTHING_DUE_SECONDS
-                return found
-            if cursor.wrapped or cursor.after == 0:
-                break
-            cursor.after, cursor.wrapped = 0, True
-        # Once round and nothing was due: whatever is pending is being worked on, or waits.
-        cursor.after, cursor.wrapped = 0, False
-        # Each empty round doubles the rest: reading a million rows that wait for the morning is no work.
-        cursor.rest_until = time.monotonic() + min(cursor.rest, soonest)
-        cursor.rest = min(2 * cursor.rest, LONGEST_REST_SECONDS) if soonest > cursor.rest else cursor.rest
-        return ()
 
     def _send(self, job: Job, carrier: Carrier, due: Iterable[Candidate], until: float) -> bool:
         """Deliver batch by batch; return whether it is worth going on in this slice."""
@@ -145,16 +114,26 @@ class Dispatcher:
         waiting = deque(due)
         while waiting and not self.stop.is_set() and time.monotonic() < until:
             if carrier.traffic.left() > 0:
-                return False
+                break
             batch = [waiting.popleft() for _ in range(min(len(waiting), self._size(job, carrier)))]
             admitted = carrier.traffic.admit(self.sessions, batch)
             if not admitted:
                 continue
             if not self._wait_for_slot(job, len(admitted), until - time.monotonic()):
-                return False
+                waiting.extendleft(reversed(batch))
+                break
             taken += self._deliver(job, carrier, admitted)
-        # Nothing could be taken: others hold these people. The clock wakes us again.
-        return taken > 0 or self.stop.is_set()
+        else:
+            # Nothing could be taken: others hold these people. The clock wakes us again.
+            self._leave(job, waiting)
+            return taken > 0 or self.stop.is_set()
+        self._leave(job, waiting)
+        return False
+
+    def _leave(self, job: Job, waiting: Iterable[Candidate]) -> None:
+        """Those who were picked and not worked on are the first next time."""
+        if job.campaign_id in self.cursors:
+            self.cursors[job.campaign_id].leave(waiting)
 
     def _size(self, job: Job, carrier: Carrier) -> int:
         smooth = carrier.most if job.rate_per_second is None else int(job.rate_per_second * SMOOTH_SECONDS)
@@ -170,7 +149,7 @@ class Dispatcher:
 
     def _deliver(self, job: Job, carrier: Carrier, batch: Sequence[Candidate]) -> int:
         attempt_id = uuid4()
-        with self.sessions() as session:
+        with self.sessions() as session, session.begin():
             prepared = carrier.composer.compose(session, job, batch, attempt_id)
         began = time.monotonic()
         try:
@@ -184,7 +163,7 @@ class Dispatcher:
             log.info("intent_postponed", rows=len(batch))
             return 0
         self._adapt(carrier, len(batch), time.monotonic() - began)
-        log.info("batch", **ended)
+        log.debug("batch", **ended)
         return sum(ended.values())
 
     def _adapt(self, carrier: Carrier, messages: int, seconds: float) -> None:

@@ -74,17 +74,20 @@ def dispatching(settings: Settings, stop: threading.Event) -> Iterator[Dispatche
     """
     check_deadlines()
     name = f"{socket.gethostname()}:{os.getpid()}"
-    engine = create_engine_from(required(settings.database_url, "DATABASE_URL"), name=f"askfirst worker {os.getpid()}")
+    url, told = required(settings.database_url, "DATABASE_URL"), f"askfirst worker {os.getpid()}"
+    # By key the same few people at a time; an audience is another matter.
+    engine, planning = create_engine_from(url, name=told, look_ups=True), create_engine_from(url, name=told)
     keys = Keys(required(settings.root_key, "ASKFIRST_ROOT_KEY"))
     sessions = session_factory(engine)
     carriers = make_carriers(settings, sessions, Links(keys, settings.public_url))
     try:
         check_database(engine)
         check_root_key(engine, keys)
-        yield Dispatcher(sessions, carriers, name, stop)
+        yield Dispatcher(sessions, carriers, name, stop, audiences=session_factory(planning))
     finally:
         carriers.close()
         engine.dispose()
+        planning.dispose()
 
 
 def make_carriers(settings: Settings, sessions: SessionFactory, links: Links) -> Carriers:

@@ -23,7 +23,8 @@ from mailer.providers.sendgrid_message import filled
 from tests.integration.envelopes import Open, envelope
 from tests.sendgrid_double import KEY, SendGrid, serving
 from workers.carriers import Carrier, Carriers
-from workers.dispatch import FIRST_BATCH, Cursor, Dispatcher, adapted
+from workers.cursors import Cursor
+from workers.dispatch import FIRST_BATCH, Dispatcher, adapted
 from workers.pacing import Paced
 from workers.runtime import make_lists, make_provider, make_signers
 
@@ -196,7 +197,7 @@ def test_a_campaign_goes_out_in_one_request_and_everybody_gets_their_own_mail(se
     with serving(account) as host:
         provider = SendGridProvider(KEY, host=host, seconds=5)
         dispatcher = dispatching(sends, provider, composer, 1000)
-        dispatcher.cursors[sends.campaign_id] = Cursor(0, 0)
+        dispatcher.cursors[sends.campaign_id] = Cursor(sends.campaign_id, dispatcher.claims, 0)
         dispatcher.run(sends.campaign_id)
         provider.close()
     assert {state for state, _ in sends.states().values()} == {"accepted"}
