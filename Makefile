@@ -1,15 +1,17 @@
-# help | setup | up | demo | check | test | bench | model: this is the whole interface.
+# help | setup | up | demo | check | test | bench | faults | model: this is the whole interface.
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+N ?= 20
+SEED ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # playwright looks for a runtime folder, and warns where there is none
 export XDG_RUNTIME_DIR ?= /tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo check test bench model lint types contracts templates unit browser
+.PHONY: help setup up demo check test bench faults model lint types contracts templates unit browser
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*  ## /  make \1\t/' | expand -t 16
@@ -34,6 +36,9 @@ test: $(READY) browser  ## everything: check, then integration, web, faults and 
 
 bench: $(READY)  ## measure: ARGS="NAME --n N"; prints one JSON line a result
 	@$(BIN)/python -P -m workers.cli bench $(ARGS)
+
+faults: $(READY)  ## N=200 rounds of kills, lies and broken engines; SEED=7 plays them again; ends with one JSON line
+	@$(BIN)/python -m tests.faults.rounds --n $(N) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 model: $(READY)  ## explore the send protocol further than the tests do; ARGS=20 takes 20 s for each case
 	@$(BIN)/python -m tests.model.runs $(ARGS)

@@ -29,7 +29,7 @@ def test_the_two_commands_are_the_first_thing_in_the_readme():
 def test_make_offers_the_whole_interface_and_explains_it():
     told = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert re.findall(r"make ([a-z]+)", told) == [
-        *("help", "setup", "up", "demo", "check", "test", "bench", "model"),
+        *("help", "setup", "up", "demo", "check", "test", "bench", "faults", "model"),
     ]
 
 
