@@ -23,6 +23,8 @@ EASE_SECONDS = 10.0
 """How long mail must be taken at one pace before the pace is doubled."""
 FULL_PACE = 64.0
 """Messages a second. Level 1 begins with half of it, and so on: whoever comes back doesn't flood."""
+FORGOTTEN = timedelta(days=1)
+"""What was last heard so long ago says nothing about today."""
 BURST_SECONDS, AHEAD_SECONDS = 1.25, 0.25
 """A pace is kept over so long: a little more than the clock takes to wake a worker."""
 REASON_LENGTH = 160
@@ -101,6 +103,8 @@ _ADDRESS = re.compile(r"\S+@\S+")
 
 def after(state: State, heard: Heard, now: datetime, jitter: float) -> State:
     """Return how a domain is doing after a hand-over; `jitter` between 0 and 1 keeps domains from coming in step."""
+    if state.until is not None and now - state.until > FORGOTTEN:
+        state = State(state.domain, state.rate)
     if heard.busy == 0 or heard.taken > heard.busy:
         return _eased(state, now) if heard.taken else state
     if state.rests(now) > 0:
@@ -128,11 +132,10 @@ def _eased(state: State, now: datetime) -> State:
 # -- shared by all workers ---------------------------------------------------------------------------------
 
 _COLUMNS = "domain, rate_per_second, level, strikes, since, until, eased_at, reason"
-# What was last heard long ago says nothing about today.
 _KNOWN = text(f"""
     SELECT {_COLUMNS}, clock_timestamp() AS now FROM domain_states
      WHERE provider = :provider AND (rate_per_second IS NOT NULL OR strikes > 0
-                                     OR until > clock_timestamp() - interval '1 day')
+                                     OR until > clock_timestamp() - CAST(:forgotten AS interval))
 """)  # noqa: S608  (column names of ours)
 _LOCK = text(f"""
     SELECT {_COLUMNS}, clock_timestamp() AS now FROM domain_states
@@ -148,6 +151,9 @@ _KEEP = text("""
      ORDER BY w.domain
     ON CONFLICT (provider, domain) DO UPDATE SET level = excluded.level, strikes = excluded.strikes,
        since = excluded.since, until = excluded.until, eased_at = excluded.eased_at, reason = excluded.reason
+""")
+_FORGET = text("""
+    DELETE FROM domain_states WHERE provider = :provider AND domain = ANY(:domains) AND rate_per_second IS NULL
 """)
 _RESERVE = text("""
     WITH t AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -182,7 +188,7 @@ class Room:
 
 def known(session: Session, provider: str) -> tuple[dict[str, State], datetime]:
     """Return the domains that are slowed down or left alone, and the database's time."""
-    rows = session.execute(_KNOWN, {"provider": provider}).all()
+    rows = session.execute(_KNOWN, {"provider": provider, "forgotten": FORGOTTEN}).all()
     now: datetime = rows[0].now if rows else datetime.now(UTC)  # with none there is nothing to compare it with
     return {row.domain: _state(row) for row in rows}, now
 
@@ -204,6 +210,8 @@ def note(
     changed = [state for domain, state in found.items() if state != before.get(domain, State(domain))]
     if changed:
         _keep(session, provider, changed)
+    if well := [state.domain for state in changed if state.is_well]:
+        session.execute(_FORGET, {"provider": provider, "domains": well})
     return found, now
 
 

@@ -3,8 +3,8 @@
 `people` customers and addresses, `consent` the ledger and its projection, `catalogue` what they bought and wish
 for, `mandates` all a delivery may know of a campaign, `deliveries` snapshot, queue and receipt in one row,
 `operators` who works here and what they did, `rates` how often was asked, `doubts` who
-wants to send again what nobody knows of, `providers` what carriers must know. Start
-with `consent`.
+wants to send again what nobody knows of, `providers` what carriers must know, `senders` how
+carriers and recipient domains are doing. Start with `consent`.
 """
 
 from mailer.models.catalogue import (

@@ -117,6 +117,21 @@ def test_no_mandate_starts_with_a_sender_that_is_for_something_else(sends):
         session.execute(text("UPDATE mandates SET state = 'cancelled'"))
 
 
+def test_nobody_narrows_a_sender_between_the_look_at_it_and_the_start(sends):
+    campaign_id = sends.campaign(sends.people(1))
+    sends.run("UPDATE mandates SET state = 'paused'")
+    with sends.sessions() as starting, starting.begin():
+        starting.execute(text("UPDATE mandates SET state = 'sending' WHERE campaign_id = :c"), {"c": campaign_id})
+        with sends.sessions() as narrowing:
+            narrowing.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            with pytest.raises(DBAPIError) as caught:
+                narrowing.execute(text("UPDATE senders SET purposes = '{launch}'"))
+        assert caught.value.orig.sqlstate == "55P03"
+    with sends.sessions() as session, session.begin():
+        session.execute(text("UPDATE senders SET purposes = '{launch}'"))
+    assert state(sends, campaign_id).state == "paused"
+
+
 def test_nobody_approves_a_campaign_of_a_purpose_its_sender_is_not_for(sends):
     campaign_id = sends.campaign(sends.people(1))
     sends.run("UPDATE senders SET purposes = '{}'")

@@ -99,6 +99,13 @@ def test_one_refusal_of_who_comes_back_is_enough():
     assert after(state, busy(), NOW, 0).rests(NOW) == 240
 
 
+def test_what_was_heard_days_ago_is_forgotten():
+    old = State("example.com", rate=5.0, level=6, since=NOW, until=NOW, eased_at=NOW)
+    assert after(old, busy(), NOW + timedelta(days=2), 0) == State(
+        "example.com", rate=5.0, strikes=1, reason="451 4.7.1 DATA: slow down"
+    )
+
+
 def test_an_operators_limit_stays_and_the_slower_of_both_holds():
     limited = State("example.com", rate=5.0)
     assert limited.pace == 5
