@@ -155,6 +155,18 @@ def test_one_bad_element_does_not_drop_the_batch(client, committed):
     assert sorted(row.body["event"] for row in stored(committed)) == ["brand_new", "delivered"]
 
 
+def test_a_batch_of_every_type_there_is_and_one_that_is_new_is_read_whole(client, committed, feedback):
+    """Check 88: the types of SendGrid's documentation, mixed, many to a request."""
+    feedback.mailed()
+    types = ["processed", "deferred", "delivered", "open", "click", "bounce", "dropped", "spamreport", "unsubscribe"]
+    types += ["group_unsubscribe", "group_resubscribe", "account_status_change"]
+    assert post(client, [feedback.event(word) for word in types]).status_code == 204
+    feedback.apply()
+    assert len(feedback.outcomes()) == len(types)
+    assert None not in feedback.outcomes()
+    assert feedback.standing() == {"offer": False, "festive": False}
+
+
 @pytest.mark.parametrize("body", [b"{}", b"null", b"[", b"", b"\xff", b"[" * 100_000])
 def test_what_is_no_array_is_refused(client, committed, body):
     assert post(client, body).status_code == 400
