@@ -7,12 +7,16 @@ from email.policy import default
 
 import pytest
 
+from config.settings import Settings
 from mailer.bounces.sorting import Kind, sort
 from mailer.feedback import retention
 from mailer.feedback.helpline import MOST_OF_ALL, MOST_OF_ONE, Helpline
 from mailer.message import delivery_of
 from tests.feedbacks import Feedback
+from tests.integration.smtp_double import Mailbox, listening
+from tests.sendgrid_double import KEY, SendGrid, serving
 from workers.errands import Errands
+from workers.post import ProviderPost
 
 CARE = "care@shop.example.com"
 BASE = "https://mail.example.com"
@@ -230,3 +234,48 @@ def test_it_is_forgotten_in_batches(feedback):
         assert retention.purge(session, most=1) == 4
     Errands(feedback.engine).run()
     assert all(feedback.query(f"SELECT 1 FROM {table}") == [] for table in TABLES)
+
+
+# -- over the wire ---------------------------------------------------------------------------------------------
+
+
+def settings_with(**given):
+    return Settings.from_env(given)
+
+
+def test_a_letter_goes_by_smtp_as_it_is(feedback):
+    """From letter to mailbox: the whole way, through the installation's own provider."""
+    mailbox = Mailbox()
+    with listening(mailbox) as port:
+        post = ProviderPost(settings_with(SMTP_URL=f"smtp+plain://127.0.0.1:{port}"))
+        feedback.mailed(address="asha@example.com")
+        write(feedback, body="नमस्ते, is it large?")
+        assert Helpline(feedback.engine, CARE, BASE, post).forward_waiting() == 1
+    [(recipient, sent_from, content)] = mailbox.taken
+    assert (recipient, sent_from[:2]) == (CARE, "b-")
+    assert "> नमस्ते, is it large?" in message_from_bytes(content, policy=default).get_body().get_content()
+
+
+def test_a_letter_that_the_server_refuses_waits(feedback):
+    mailbox = Mailbox()
+    mailbox.tell("RCPT", CARE, "550 5.1.1 no such helpline")
+    with listening(mailbox) as port:
+        post = ProviderPost(settings_with(SMTP_URL=f"smtp+plain://127.0.0.1:{port}"))
+        feedback.mailed()
+        write(feedback)
+        assert Helpline(feedback.engine, CARE, BASE, post).forward_waiting() == 0
+    assert "550 5.1.1" in kept(feedback).problem
+    assert feedback.query("SELECT 1 FROM suppressions") == [], "the helpline is no customer"
+
+
+def test_a_letter_goes_by_sendgrid_as_text(feedback):
+    account = SendGrid()
+    with serving(account) as host:
+        post = ProviderPost(settings_with(SENDGRID_API_KEY=KEY, SENDGRID_HOST=host))
+        feedback.mailed(address="asha@example.com")
+        write(feedback)
+        assert Helpline(feedback.engine, CARE, BASE, post).forward_waiting() == 1
+    [(recipient, request, _)] = account.taken
+    assert recipient == CARE
+    assert request.json["reply_to"]["email"] == "asha@example.com"
+    assert "> Is it large?" in request.json["content"][0]["value"]
