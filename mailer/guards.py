@@ -99,8 +99,8 @@ class Watch:
 
 
 def percent(part: int, whole: int) -> str:
-    """3 of 1000 -> 0.30 %."""
-    return f"{100 * part / whole:.2f} %" if whole else "no base"
+    """3 of 1000 -> 0.30%."""
+    return f"{100 * part / whole:.2f}%" if whole else "no base"
 
 
 def level_of(reports: int, base: int, known: Known) -> Level:

@@ -9,7 +9,7 @@ from flask_login import current_user
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from campaigns import operations
+from campaigns import guarding, operations
 from campaigns.web.blueprint import campaigns
 from campaigns.web.one import found, page
 from mailer.errors import InputProblem, NotAllowed, Refused
@@ -75,7 +75,33 @@ def pause(campaign_id: int) -> Answer:
 @campaigns.post("/campaigns/<int:campaign_id>/resumption")
 @needs("author", "approver")
 def resume(campaign_id: int) -> Answer:
-    return change(campaign_id, lambda session: operations.resume(session, campaign_id, operator_id()))
+    """What its numbers stopped takes a reason."""
+    reason = " ".join(request.form.get("reason", "").split())[:500] or None
+    return change(campaign_id, lambda session: operations.resume(session, campaign_id, operator_id(), reason))
+
+
+@campaigns.post("/campaigns/<int:campaign_id>/canary/release")
+@needs("author", "approver")
+def let_canary_go(campaign_id: int) -> Answer:
+    """The rest goes now: before its time, or against its numbers."""
+    said = request.form.get("reason", "")
+    return change(
+        campaign_id,
+        lambda session: guarding.let_canary_go(session, campaign_id, operator_id(), guarding.require_reason(said)),
+    )
+
+
+@campaigns.post("/campaigns/<int:campaign_id>/domains/resumption")
+@needs("author", "approver")
+def let_domain_go(campaign_id: int) -> Answer:
+    """Send again to a domain that its numbers had stopped."""
+    domain, said = request.form.get("domain", ""), request.form.get("reason", "")
+    return change(
+        campaign_id,
+        lambda session: guarding.let_domain_go(
+            session, campaign_id, operator_id(), domain, guarding.require_reason(said)
+        ),
+    )
 
 
 @campaigns.post("/campaigns/<int:campaign_id>/cancellation")

@@ -17,7 +17,7 @@ from mailer.merge_fields import CAMPAIGN_VALUES, Field, Link, Several, Text
 from mailer.models import Revision
 from mailer.render import ContentProblems, Source
 
-PLAIN = ("kind", "name", "rule", "sender_id", "rate", "subject", "preheader")
+PLAIN = ("kind", "name", "rule", "sender_id", "rate", "canary", "canary_minutes", "subject", "preheader")
 VALUE, CONTENT = "value-", "content-"
 LABELS = {
     "shop_url": "Address of the shop",
@@ -35,6 +35,8 @@ LABELS = {
     "basis": "What the old price was, and when",
 }
 FASTEST = 600_000
+OF_FORM = ("rate_per_second", "canary_messages", "canary_minutes")
+USUAL_WAIT = "60"
 
 
 class FormProblems(InputProblem):
@@ -54,6 +56,8 @@ class Typed:
     rule: str = field(default_factory=lambda: written(PRESETS["everybody"].rule))
     sender_id: str = ""
     rate: str = ""
+    canary: str = ""
+    canary_minutes: str = ""
     subject: str = ""
     preheader: str = ""
     mjml: str = ""
@@ -85,6 +89,8 @@ def of_campaign(campaign: Campaign, revision: Revision) -> Typed:
         rule=written(campaign.rule),
         sender_id=str(campaign.sender_id),
         rate=f"{rate * 60:g}" if rate else "",
+        canary=str(campaign.options.get("canary_messages") or ""),
+        canary_minutes=str(campaign.options.get("canary_minutes") or ""),
         **_content(revision.subject, revision.preheader, revision.mjml, revision.text, revision.values),
     )
 
@@ -141,16 +147,24 @@ def rule_of(it: Typed) -> rules.Rule:
 
 
 def options_of(it: Typed, before: Mapping[str, Any] | None = None) -> options.Options:
-    """How it is sent: the pace from the form, all else as it was."""
-    kept = {name: value for name, value in (before or {}).items() if name != "rate_per_second"}
-    if not it.rate:
-        return options.parse(kept)
-    digits = it.rate.replace(",", "")
-    if not digits.isdecimal() or not 1 <= int(digits) <= FASTEST:
-        raise FormProblems(
-            {"rate": "Give a whole number of messages a minute, or leave it empty for as fast as it goes."}
-        )
-    return options.parse({**kept, "rate_per_second": int(digits) / 60})
+    """How it is sent: what the form says, all else as it was."""
+    said = {name: value for name, value in (before or {}).items() if name not in OF_FORM}
+    if it.rate:
+        wrong = "Give a whole number of messages a minute, or leave it empty for as fast as it goes."
+        said["rate_per_second"] = _number(it.rate, "rate", FASTEST, wrong) / 60
+    if it.canary:
+        wrong = "Give a whole number of people, or leave it empty to send to everybody at once."
+        said["canary_messages"] = _number(it.canary, "canary", 1_000_000, wrong)
+        wrong = "Give a whole number of minutes, a week at most."
+        said["canary_minutes"] = _number(it.canary_minutes or USUAL_WAIT, "canary_minutes", 7 * 24 * 60, wrong)
+    return options.parse(said)
+
+
+def _number(typed: str, name: str, most: int, wrong: str) -> int:
+    digits = typed.replace(",", "")
+    if not digits.isdecimal() or len(digits) > 9 or not 1 <= int(digits) <= most:
+        raise FormProblems({name: wrong})
+    return int(digits)
 
 
 def sender_of(it: Typed) -> int:

@@ -13,7 +13,7 @@ from campaigns.audience import Funnel, funnel
 from campaigns.describe import describe
 from campaigns.models import Approval, Campaign
 from campaigns.preflight import preflight
-from campaigns.web import progress, readings
+from campaigns.web import guarded, progress, readings
 from campaigns.web.blueprint import campaigns
 from mailer import clicks
 from mailer.models import Customer, Mandate, Operator, Purpose, Revision, SenderIdentity
@@ -163,6 +163,7 @@ def sent(campaign: Campaign) -> dict[str, object]:
     """The numbers of a campaign that was started."""
     return {
         "p": progress.progress(db(), campaign),
+        "guarded": guarded.of_campaign(db(), campaign),
         "states": STATES,
         "reason": reason,
         "events": readings.events(db(), campaign.id),
