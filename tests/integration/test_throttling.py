@@ -207,6 +207,23 @@ def test_one_worker_tries_and_the_others_wait_for_what_it_finds(sends, away):
     assert (receipt.code, receipt.retry_after > 1) == (RESTING, True)
 
 
+def test_of_two_who_see_at_once_that_the_time_is_up_one_tries(sends, away):
+    for _ in range(circuits.FAILURES):
+        hand_over(away[0])
+    pass_time(sends)
+    both = Traffic("memory"), Traffic("memory")
+    for traffic in both:
+        with sends.sessions() as session:
+            traffic.look(session)
+        assert (traffic.left(), traffic.most) == (0, circuits.TRIAL_MESSAGES)
+    may = []
+    for traffic in both:
+        with sends.sessions() as session, session.begin():
+            may.append(traffic.may_try(session))
+    assert may == [True, False]
+    assert both[1].left() > 0
+
+
 def test_a_trial_that_fails_doubles_the_rest_and_one_that_works_ends_it(sends, away):
     paced, provider = away
     for _ in range(circuits.FAILURES):
