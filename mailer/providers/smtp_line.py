@@ -86,7 +86,7 @@ class Line:
             wants = selectors.EVENT_READ
             self._listen(now)
             wants |= self._speak(supply, now)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise ConversationError(self.stage, _words(error)) from None
         finally:
             if not self._connecting and self._wire.fileno() >= 0:
@@ -270,5 +270,7 @@ class Line:
 _CLEAR = "bytes in clear text came after the answer to STARTTLS"
 
 
-def _words(error: OSError) -> str:
-    return error.strerror or str(error) if not isinstance(error, ssl.SSLError) else str(error)
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        return error.strerror or str(error)
+    return str(error)

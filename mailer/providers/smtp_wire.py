@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ READ_AT_ONCE = 16_384
 _UNSENT = 0x894B if sys.platform == "linux" else None
 """SIOCOUTQNSD: how many bytes the kernel has taken from us and not yet put on the network."""
 _NOTHING_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_ZERO = bytes(4)
 _NO_FAREWELL = struct.pack("ii", 1, 0)
 
 
@@ -33,7 +35,7 @@ class Wire:
         self._socket.setblocking(False)
         # The final dot is a small write after a large one: without this it waits 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with suppress(OSError, AttributeError):  # not every system has it
             # "Writable" then means that everything has left, and the kernel hoards nothing for a server that is slow.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 1)
         self.sealed = False
@@ -89,9 +91,10 @@ class Wire:
 
     def drained(self) -> bool:
         """Whether all that was accepted is on its way: nothing waits in the kernel for a server that is slow."""
-        if _UNSENT is None:
-            return True
-        return fcntl.ioctl(self._socket.fileno(), _UNSENT, b"\0\0\0\0") == b"\0\0\0\0"
+        try:
+            return _UNSENT is None or fcntl.ioctl(self._socket.fileno(), _UNSENT, _ZERO) == _ZERO
+        except OSError:
+            return True  # a kernel that can't tell
 
     def close(self) -> None:
         """Let go; what was accepted may still arrive."""
