@@ -85,6 +85,7 @@ def test_pages_of_campaigns_are_fit_for_everybody(page, served, staff, two):
         f"/campaigns/{sending}/people?state=withheld",
         f"/campaigns/{sending}/in-doubt",
         "/in-doubt",
+        "/topics",
     ):
         page.goto(served.url + path)
         look(page)
