@@ -58,6 +58,8 @@ def test_pages_without_anything_on_them_are_fit_for_everybody(page, watch, serve
     sign_in(page, served, two[0])
     for path in (
         "/campaigns?state=sent&q=nothing-like-it",
+        "/health",
+        "/hold",
         "/people/",
         "/people/?q=nobody",
         "/campaigns/new",
