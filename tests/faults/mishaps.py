@@ -235,5 +235,5 @@ SELDOM: tuple[Mishap, ...] = (database_killed, database_frozen, *([disk_full] if
 
 def drawn(draw: random.Random) -> list[Mishap]:
     """Return what goes wrong in a round: two things or three, seldom the database itself."""
-    chosen = draw.choices(OFTEN, weights=(4, 2, 2, 1, 1, 1, 2, 1, 1, 1, 1), k=draw.randint(1, 2))
+    chosen = draw.choices(OFTEN, weights=(6, 2, 3, 1, 1, 1, 2, 1, 1, 1, 1), k=draw.randint(1, 2))
     return [*chosen, draw.choice(SELDOM)] if draw.random() < 0.12 else chosen
