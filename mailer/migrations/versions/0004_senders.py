@@ -15,9 +15,14 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("CREATE FUNCTION all_purposes() RETURNS text[] LANGUAGE sql STABLE AS $$ SELECT array_agg(key ORDER BY position) FROM purposes $$")
+    op.execute(
+        "CREATE FUNCTION all_purposes() RETURNS text[] LANGUAGE sql STABLE AS $$ SELECT array_agg(key ORDER BY position) FROM purposes $$"
+    )
     op.add_column("senders", sa.Column("provider", sa.String(), nullable=True))
-    op.add_column("senders", sa.Column("purposes", postgresql.ARRAY(sa.String()), server_default=sa.text("all_purposes()"), nullable=False))
+    op.add_column(
+        "senders",
+        sa.Column("purposes", postgresql.ARRAY(sa.String()), server_default=sa.text("all_purposes()"), nullable=False),
+    )
     op.add_column("senders", sa.Column("return_domain", sa.String(), nullable=True))
     op.create_check_constraint(op.f("ck_senders_provider"), "senders", "provider ~ '^[a-z0-9][a-z0-9-]{0,59}$'")
     op.create_table(
