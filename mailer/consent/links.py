@@ -29,12 +29,11 @@ class Kind(StrEnum):
     PREFERENCES = "prefs"
     CONFIRM = "confirm"
     WHY = "view"
-    CLICK = "click"
     COMPLAINT = "report"
     """No link: what a complaint report names a mail by (RFC 9477)."""
 
 
-PATHS = {Kind.UNSUBSCRIBE: "u", Kind.PREFERENCES: "p", Kind.CONFIRM: "s", Kind.WHY: "w", Kind.CLICK: "c"}
+PATHS = {Kind.UNSUBSCRIBE: "u", Kind.PREFERENCES: "p", Kind.CONFIRM: "s", Kind.WHY: "w"}
 LIFETIMES = {Kind.PREFERENCES: timedelta(days=30), Kind.CONFIRM: timedelta(days=7)}
 """Kinds that are not named never expire: whoever kept a mail for ten years may still say no with it."""
 
