@@ -32,6 +32,7 @@ _TRY = text("""
        AND (trial_until IS NULL OR trial_until <= clock_timestamp())
     RETURNING 1
 """)
+_NOT_TRIED = text("UPDATE provider_circuits SET trial_until = NULL WHERE provider = :provider")
 _FAILED = text("""
     INSERT INTO provider_circuits AS c (provider, failures, reason) VALUES (:provider, 1, :reason)
     ON CONFLICT (provider) DO UPDATE SET
@@ -80,6 +81,11 @@ def failed(session: Session, provider: str, reason: str, jitter: float) -> Circu
     values |= {"first": FIRST_REST, "longest": LONGEST_REST}
     session.execute(_FAILED, values)
     return look(session, provider)
+
+
+def not_tried(session: Session, provider: str) -> None:
+    """The trial came to nothing: the window closed before it. Whoever comes next tries. The caller commits."""
+    session.execute(_NOT_TRIED, {"provider": provider})
 
 
 def answered(session: Session, provider: str) -> None:

@@ -67,6 +67,8 @@ class Paced:
             self._tell(lambda session: self.traffic.nobody_home(session, reason))
         elif self.traffic.is_troubled and any(is_answer(receipt) for receipt in receipts):
             self._tell(self.traffic.somebody_home)
+        elif self.traffic.is_trying:
+            self._tell(self.traffic.not_tried)
         if heard := self._heard(envelopes, receipts):
             self._tell(lambda session: self.traffic.heard(session, heard))
 

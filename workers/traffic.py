@@ -78,6 +78,15 @@ class Traffic:
         if self._circuit.open > 0:
             log.warning("provider_away", provider=self.provider, seconds=round(self._circuit.open, 1), why=reason)
 
+    @property
+    def is_trying(self) -> bool:
+        """Whether this worker's last hand-over was the trial that the others wait for."""
+        return self._circuit.level > 0
+
+    def not_tried(self, session: Session) -> None:
+        """No message was begun in the trial: a connection may be on its way, and must not wait for the next one."""
+        circuits.not_tried(session, self.provider)
+
     def somebody_home(self, session: Session) -> None:
         """It answers again."""
         circuits.answered(session, self.provider)

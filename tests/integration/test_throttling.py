@@ -240,6 +240,19 @@ def test_a_trial_that_fails_doubles_the_rest_and_one_that_works_ends_it(sends, a
     assert circuit(sends) == circuits.Circuit()
 
 
+def test_a_trial_in_which_nothing_was_begun_is_no_trial(sends, away):
+    """Where a greeting takes longer than the window, the next hand-over goes on with the connection, and at once."""
+    paced, provider = away
+    for _ in range(circuits.FAILURES):
+        hand_over(paced)
+    pass_time(sends)
+    paced = Paced(MemoryProvider(), sends.sessions)
+    assert [r.outcome for r in paced.hand_over([envelope()], Open(0))] == [Outcome.NOT_STARTED]
+    assert circuit(sends).trial == 0
+    (receipt,) = hand_over(paced)
+    assert receipt.outcome is Outcome.TAKEN
+
+
 def test_one_answer_in_between_begins_the_count_anew(sends, away):
     paced, provider = away
     hand_over(paced)
