@@ -48,7 +48,12 @@ _GIVE_UP = text("""
     WITH tired AS (
       SELECT d.id, d.customer_id FROM come_back b
         JOIN deliveries d ON d.id = b.delivery_id AND d.customer_id = b.customer_id
-       WHERE d.state = 'pending' AND d.reason = 'not_taken' AND d.created_at < clock_timestamp() - interval '4 days'
+       WHERE d.state = 'pending' AND d.reason = 'not_taken'
+         AND d.created_at < clock_timestamp() - interval '4 days'
+         -- Since the first time that it was put off: how long it waited for us is no reason.
+         AND EXISTS (SELECT 1 FROM delivery_attempts a WHERE a.customer_id = d.customer_id AND a.delivery_id = d.id
+                        AND a.outcome = 'pending' AND a.at < clock_timestamp() - interval '4 days'
+                        AND (a.code = 'not_taken' OR a.code !~ '^(5|[a-z_]+$)'))
        ORDER BY d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED),
     gone AS (DELETE FROM come_back b USING tired t WHERE b.delivery_id = t.id AND b.customer_id = t.customer_id)
     UPDATE deliveries d SET state = 'expired', reason = 'gave_up', settled_at = clock_timestamp()
