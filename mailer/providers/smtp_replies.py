@@ -109,12 +109,14 @@ _LONGEST_TEXT = 500
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\b")
 _QUEUED = re.compile(r"(?:queued as|\bid[= ])\s*<?([A-Za-z0-9._@-]{4,120})", re.IGNORECASE)
 _RELAY = re.compile(r"\brelay(ing)?\b", re.IGNORECASE)
+# Postfix refuses a sender only when the recipient is named (smtpd_delay_reject).
+_REJECTED = re.compile(r"\b(sender address|client host|helo command) rejected\b", re.IGNORECASE)
 
 # 530, 534, 535, 538: sign in first, or not like that (RFC 4954). They are said at any stage.
 _OUR_CODES = {530, 534, 535, 538}
-# 5.7.8 and 5.7.9 sign-in; 5.7.25 to 5.7.29 no reverse name, SPF, DKIM or DMARC; 5.7.515 Outlook: not authenticated.
+# 5.1.7 and 5.1.8 our own address (RFC 3463); 5.7.8 and 5.7.9 sign-in; 5.7.25 to 5.7.29 no reverse name, SPF, DKIM or DMARC; 5.7.515 Outlook: not authenticated.
 # They are about who sends, never about who receives: to call them a bounce would suppress everybody.
-_OUR_ENHANCED = {"5.7.8", "5.7.9", "5.7.14", "5.7.515"} | {f"5.7.{n}" for n in range(25, 30)}
+_OUR_ENHANCED = {"5.1.7", "5.1.8", "5.7.8", "5.7.9", "5.7.14", "5.7.515"} | {f"5.7.{n}" for n in range(25, 30)}
 
 
 def outcome_of(reply: Reply, stage: Stage) -> Outcome:
@@ -141,4 +143,7 @@ def queue_id(reply: Reply) -> str | None:
 
 
 def _is_about_us(reply: Reply) -> bool:
-    return reply.code in _OUR_CODES or reply.enhanced in _OUR_ENHANCED or bool(_RELAY.search(reply.text))
+    if reply.code in _OUR_CODES or reply.enhanced in _OUR_ENHANCED or _REJECTED.search(reply.text):
+        return True
+    # "5.1.1 User unknown in relay recipient table" is about one person.
+    return not reply.enhanced.startswith("5.1.") and bool(_RELAY.search(reply.text))
