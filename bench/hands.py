@@ -62,9 +62,21 @@ class Hand:
         """Let it finish its batch; return what it cost: `cpu` in seconds, `rss` in megabytes."""
         _of(self.process.stdin).close()
         said = _of(self.process.stdout).read().split("\n")
-        self.process.wait(30)
+        self.leave()
         cost: Mapping[str, float] = json.loads(next(line for line in said if line.startswith("{")))
         return cost
+
+    def kill(self) -> None:
+        """End it where it stands."""
+        self.process.kill()
+        self.leave()
+
+    def leave(self) -> None:
+        """Wait for its end, and close what we spoke through."""
+        self.process.wait(30)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 @contextmanager
@@ -79,7 +91,7 @@ def hired(settings: Settings, campaign_id: int, count: int) -> Iterator[list[Han
         for hand in hands:
             if hand.process.poll() is None:
                 hand.process.kill()
-            hand.process.wait()
+            hand.leave()
 
 
 def work(campaign_id: int, told: IO[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -19,6 +19,8 @@ class Measured:
     limit: float
     naive: float
     cpu_s_per_1000: float
+    rss_mb: float | None = None
+    """The most memory that any of the workers had; None where this process is the worker."""
 
     @property
     def is_rate(self) -> bool:
@@ -28,6 +30,19 @@ class Measured:
     def cost(self) -> float:
         """Return seconds a unit."""
         return 1 / self.ours if self.is_rate else self.ours / self.n
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A result of which only counts and times matter: what was promised, and how often it was broken."""
+
+    n: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def counted(bench: str, one: Counted) -> Mapping[str, Any]:
+    """Return the JSON line of a result that is compared with nothing."""
+    return {"bench": bench, "n": one.n, **one.facts}
 
 
 def line(bench: str, one: Measured, smallest: Measured) -> Mapping[str, Any]:
@@ -42,7 +57,7 @@ def line(bench: str, one: Measured, smallest: Measured) -> Mapping[str, Any]:
         "ratio_to_limit": round(one.ours / one.limit, 3),
         "times_naive": round(one.ours / one.naive if one.is_rate else one.naive / one.ours, 2),
         "cpu_s_per_1000": round(one.cpu_s_per_1000, 4),
-        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "peak_rss_mb": round(one.rss_mb or peak_rss_mb(), 1),
         "growth": round(one.cost / smallest.cost, 3),
     }
 

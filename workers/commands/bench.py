@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import Any
 
 import click
 
 from config.settings import Settings
 from workers.engines.places import EngineProblem
 from workers.installation import reachable
-from workers.measured import Measured, line
+from workers.measured import Counted, Measured, counted, line
 
 FOLDER = Path(__file__).parents[2] / "bench"
 
@@ -22,16 +24,19 @@ FOLDER = Path(__file__).parents[2] / "bench"
 @click.argument("name")
 @click.option("--n", "sizes", type=click.IntRange(1), multiple=True, help="A size; give two or more to see growth.")
 @click.option("--smtp", help="HOST:PORT of a sink for the send benchmark; without it one is started.")
+@click.option("--provider", type=click.Choice(["fast", "slow", "hung"]), default="fast", help="For optout.")
+@click.option("--trials", type=click.IntRange(1), help="For optout: how many people say no.")
+@click.option("--every", type=click.FloatRange(0.1), help="For killstorm: seconds between two kills.")
 @click.option("--seed", default=1, show_default=True, help="What the data is made from.")
 @click.pass_obj
-def command(settings: Settings, name: str, sizes: tuple[int, ...], smtp: str | None, seed: int) -> None:
+def command(settings: Settings, /, name: str, sizes: tuple[int, ...], seed: int, **options: Any) -> None:
     """Measure NAME: ours, the limit and the naive way, on the same bytes. Benchmarks come with the source only.
 
     Runs on an embedded database of its own, which is gone afterwards; never on the one of DATABASE_URL.
     """
     bench = found(name)
     sizes = tuple(sorted(sizes)) or bench.SIZES
-    if len(sizes) == 1:
+    if len(sizes) == 1 and getattr(bench, "GROWS", True):
         sizes = (max(1, sizes[0] // 10), *sizes)
     smallest: dict[str, Measured] = {}
     try:
@@ -39,10 +44,13 @@ def command(settings: Settings, name: str, sizes: tuple[int, ...], smtp: str | N
             with TemporaryDirectory(prefix="askfirst-bench-") as folder:
                 apart = settings.replace(data=Path(folder) / "data", database_url=None, database_owner_url=None)
                 with reachable(apart) as own:
-                    found_out = bench.run(own, n, seed=seed, smtp=smtp)
+                    found_out = bench.run(own, n, seed=seed, **options)
             # One result, or several by name.
-            for part, one in ({name: found_out} if isinstance(found_out, Measured) else found_out).items():
-                print(json.dumps(line(part, one, smallest.setdefault(part, one))), flush=True)
+            for part, one in (found_out if isinstance(found_out, dict) else {name: found_out}).items():
+                told = (
+                    counted(part, one) if isinstance(one, Counted) else line(part, one, smallest.setdefault(part, one))
+                )
+                print(json.dumps(told), flush=True)
     except EngineProblem as problem:
         raise click.ClickException(str(problem)) from problem
 
@@ -57,5 +65,6 @@ def found(name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise click.UsageError(f"{FOLDER / name}.py can't be read.")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its data classes look for themselves
     spec.loader.exec_module(module)
     return module
