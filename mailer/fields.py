@@ -45,9 +45,9 @@ def fields_for(
         _CAMPAIGN, {"purpose": job.purpose, "sender": job.sender_id, "revision": job.revision_id}
     ).one()
     common = Common(row, job.purpose, links, zone)
-    who = {row.id: row for row in session.execute(_PEOPLE, {"people": people, "purpose": job.purpose})}
-    wishes = _by_person(session.execute(_WISHES, {"people": people}))
-    often = _by_person(session.execute(_OFTEN, {"people": people}))
+    who = {row.id: row for row in session.execute(_PEOPLE, {"people": people, "purpose": job.purpose}).all()}
+    wishes = _by_person(session.execute(_WISHES, {"people": people}).all())
+    often = _by_person(session.execute(_OFTEN, {"people": people}).all())
     last = _by_person(session.execute(_LAST, {"people": people, "category": common.values.get("category") or None}))
     return {
         candidate.delivery_id: common.fields(candidate, who[key], wishes[key], often[key], last[key])

@@ -99,7 +99,7 @@ _FACTS = text("""
 def ask(session: Session, job: Job, candidates: Sequence[Candidate], attempt_id: UUID) -> dict[UUID, Verdict]:
     """Return a verdict for each of `candidates`, whose people this transaction has locked."""
     wanted = [candidate.delivery_id for candidate in candidates]
-    rows: Iterable[Row[Any]] = session.execute(_FACTS, {"ids": wanted})
+    rows: Iterable[Row[Any]] = session.execute(_FACTS, {"ids": wanted}).all()
     verdicts = {row.id: judge(row, job, attempt_id) for row in rows}
     # A row that the join lost (no customer, no mandate) is not a reason to send.
     return {wanted_id: verdicts.get(wanted_id, Withhold("not_found")) for wanted_id in wanted}

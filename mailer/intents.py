@@ -86,14 +86,14 @@ def intend(
     all campaigns) and the consent event it means to rely on. Others stay as they are, except people whose address
     got this campaign through another record: those are withheld.
     """
-    free = set(session.execute(_STILL_PENDING, {"ids": ids(candidates), "hash": job.approved_hash}).scalars())
+    free = set(session.execute(_STILL_PENDING, {"ids": ids(candidates), "hash": job.approved_hash}).scalars().all())
     # A row may have been picked by both ways at once.
     mine = list({c.delivery_id: c for c in candidates if c.delivery_id in free}.values())
     if job.canary:
         mine = mine[: canary.release(session, job.campaign_id, len(mine))]
     common = {"campaign": job.campaign_id, "attempt": attempt_id, "worker": worker}
     mine, duplicates = _take_addresses(session, mine, common)
-    opened = set(session.execute(_INTEND, _words(job, mine, common, provider)).scalars()) if mine else set()
+    opened = set(session.execute(_INTEND, _words(job, mine, common, provider)).scalars().all()) if mine else set()
     if len(opened) < len(mine):
         session.execute(_RELEASE, {**common, "kept": list(opened)})
     if duplicates:
@@ -123,7 +123,7 @@ def _take_addresses(
     """Return those who hold their address key now, and those whose address has had this campaign already."""
     addressed = [candidate for candidate in candidates if candidate.address_hash is not None]
     hashes = [candidate.address_hash for candidate in addressed]
-    taken = set(session.execute(_TAKE_ADDRESSES, {**common, "ids": ids(addressed), "hashes": hashes}).scalars())
+    taken = set(session.execute(_TAKE_ADDRESSES, {**common, "ids": ids(addressed), "hashes": hashes}).scalars().all())
     if len(taken) == len(addressed):
         return list(candidates), []
     # In a later statement: a conflict says that there is a holder, not who.

@@ -143,7 +143,7 @@ def due(
 
     Whoever is at one of the domains in `without` is left out: they stay pending, and nobody waits for them.
     """
-    found = session.execute(_ONWARDS, _span(campaign_id, after, until, limit, without))
+    found = session.execute(_ONWARDS, _span(campaign_id, after, until, limit, without)).all()
     return [_candidate(row) for row in found]
 
 

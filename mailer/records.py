@@ -105,7 +105,9 @@ def settle(
                 "codes": [result.code for result in results],
                 "messages": [result.provider_message_id for result in results],
             },
-        ).scalars()
+        )
+        .scalars()
+        .all()
     )
     back = [r for r in results if r.delivery_id in done and r.state in BACK]
     waiting = [r for r in back if r.state == "pending"]

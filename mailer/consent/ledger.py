@@ -65,7 +65,7 @@ def lock_customers(session: Session, ids: Iterable[int]) -> list[int]:
 def lock_available(session: Session, ids: Iterable[int]) -> set[int]:
     """Lock those people whom nobody else holds. For writers of many: come back for the rest."""
     found = session.execute(text("SELECT lock_customers_available(:ids)"), {"ids": sorted(set(ids))})
-    return set(found.scalars())
+    return set(found.scalars().all())
 
 
 def grant(
