@@ -1,7 +1,8 @@
 """What servers refused in our face, read by the table of causes: set by set, each refusal once.
 
-The deliveries stay as they are recorded. What follows is the same as for a mail that came back: an address that is
-gone is suppressed, what may pass is counted, what is held against the sender is told to the operators.
+The deliveries stay refused, as they are recorded. What follows is the same as for a mail that came back: it is a
+bounce of its campaign (check 45: a rate that jumps stops it), an address that is gone is suppressed, what may pass is
+counted, what is held against the sender is told to the operators.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
@@ -52,6 +54,12 @@ _ALERT = text("""
            first_at = least(alerts.first_at, excluded.first_at), last_at = greatest(alerts.last_at, excluded.last_at),
            seen_at = NULL, seen_by = NULL
 """)
+_LOCK = text("SELECT id FROM deliveries WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED")
+_BOUNCED = text("""
+    UPDATE deliveries d SET bounced_at = least(d.bounced_at, w.at)
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:times AS timestamptz[])) AS w(id, at)
+     WHERE d.id = w.id AND d.state = 'refused_by_provider'
+""")
 _DONE = text("""
     UPDATE provider_events e SET applied_at = clock_timestamp(), outcome = w.outcome, body = CAST(w.body AS jsonb)
       FROM unnest(CAST(:ids AS bigint[]), CAST(:outcomes AS text[]), CAST(:bodies AS text[])) AS w(id, outcome, body)
@@ -76,6 +84,8 @@ def apply_next(session: Session) -> int:
     known = [(row, cause_of_refusal(row.said or "")) for row in rows if row.delivery_id is not None]
     held = _suppress(session, {bytes(row.address_hash) for row, cause in known if cause.act is Act.SUPPRESS})
     done = [(row, cause) for row, cause in known if cause.act is not Act.SUPPRESS or row.address_hash not in held]
+    free = _bounced(session, [row for row, _ in done])
+    done = [(row, cause) for row, cause in done if row.delivery_id in free]
     _count(session, [one for one in done if one[1].act is Act.COUNT])
     _alert(session, [one for one in done if one[1].act is Act.ALERT])
     ends: list[tuple[int, str, str | None]] = [(row.id, "unknown", None) for row in rows if row.delivery_id is None]
@@ -99,6 +109,17 @@ def _suppress(session: Session, hashes: set[bytes]) -> set[bytes]:
     for address_hash in sorted(hashes - held):
         suppress(session, address_hash, ALL, HARD_BOUNCE)
     return held
+
+
+def _bounced(session: Session, rows: Sequence[Refused]) -> set[UUID]:
+    """Let these count as bounces of their campaigns; return which deliveries nobody else held."""
+    if not rows:
+        return set()
+    free = set(session.execute(_LOCK, {"ids": [row.delivery_id for row in rows]}).scalars())
+    mine = [row for row in rows if row.delivery_id in free]
+    told = {"ids": [row.delivery_id for row in mine], "times": [row.received_at for row in mine]}
+    session.execute(_BOUNCED, told)
+    return free
 
 
 def _count(session: Session, found: Sequence[tuple[Refused, Cause]]) -> None:

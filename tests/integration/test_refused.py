@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from mailer import records
+from mailer import guards, records
 from mailer.consent import ledger
 from mailer.consent.links import Links
 from mailer.feedback.applying import Applier
@@ -103,6 +103,32 @@ def test_a_record_repeated_from_memory_is_put_down_once(sends):
                 worker="test:1",
             )
     assert sends.query("SELECT count(*) AS n FROM provider_events")[0].n == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "stopped"),
+    [
+        ("550 5.1.1 user unknown", [("", "bounces", "stop")]),
+        ("550 5.7.26 unauthenticated", [("", "bounces", "stop")]),
+        ("needs SMTPUTF8", []),
+    ],
+)
+def test_refusals_in_our_face_are_bounces_of_their_campaign_and_stop_it(sends, code, stopped):
+    """Check 45: where we bring mail to the receivers ourselves hardly anything comes back later."""
+    refuse(sends, code, people=5)
+    with sends.sessions() as session, session.begin():
+        found = guards.watch(session, sends.campaign_id, guards.Watch())
+    assert [(one.domain, one.what, one.level) for one in found] == stopped
+
+
+def test_a_refusal_whose_delivery_somebody_holds_comes_again(sends):
+    sends.campaign(sends.people(2))
+    sends.deliver(MemoryProvider(usually=Act(Behaviour.REFUSE, code="550 5.7.26")))
+    with sends.sessions() as holder, holder.begin():
+        holder.execute(text("SELECT 1 FROM deliveries ORDER BY id LIMIT 1 FOR UPDATE"))
+        assert applier(sends).apply_refusals() == 1
+    assert applier(sends).apply_refusals() == 1
+    assert follows(sends)[2] == [("sender_not_authenticated", 2)]
 
 
 def test_somebody_who_is_held_waits_and_the_others_do_not(sends):
