@@ -191,7 +191,7 @@ class SendGridProvider:
         try:
             body = self._body(parcel)
         except sendgrid_message.Unsendable as problem:
-            return parcel.all(Outcome.REFUSED, UNSENDABLE, str(problem))
+            return self._unsendable(parcel, str(problem))
         told: list[Start] = []
 
         def begin() -> bool:
@@ -214,6 +214,20 @@ class SendGridProvider:
         if len(parcel.envelopes) == 1:
             return sendgrid_message.single(parcel.envelopes[0], sandbox=self._sandbox)
         return sendgrid_message.several(parcel.envelopes, sandbox=self._sandbox)
+
+    def _unsendable(self, parcel: Parcel, why: str) -> list[Receipt]:
+        """Only whose own message it is that can't be written is refused. The others go without him the next time."""
+        if len(parcel.envelopes) == 1:
+            return parcel.all(Outcome.REFUSED, UNSENDABLE, why)
+        whys = [_problem_with(envelope) for envelope in parcel.envelopes]
+        if not any(whys):
+            self._apart_until = time.monotonic() + APART_SECONDS
+        return [
+            Receipt(e.delivery_id, Outcome.REFUSED, UNSENDABLE, own)
+            if own
+            else Receipt(e.delivery_id, Outcome.NOT_TAKEN, detail=f"the request it was in can't be written: {why}")
+            for e, own in zip(parcel.envelopes, whys, strict=True)
+        ]
 
     def _meant(self, parcel: Parcel, answer: Answer, turn: Turn) -> list[Receipt]:
         outcome = sendgrid_replies.outcome_of(answer.status, sandbox=self._sandbox)
@@ -261,6 +275,15 @@ class SendGridProvider:
 
 UNSENDABLE = "unsendable"
 """SendGrid's rules forbid it. We found that ourselves, so nobody refused it and no mailbox is to blame."""
+
+
+def _problem_with(envelope: Envelope) -> str:
+    """Why this message can't go even in a request of its own; nothing where it can."""
+    try:
+        sendgrid_message.single(envelope)
+    except sendgrid_message.Unsendable as problem:
+        return str(problem)
+    return ""
 
 
 def _fits(envelope: Envelope) -> bool:

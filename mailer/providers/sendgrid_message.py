@@ -91,7 +91,7 @@ def several(envelopes: Sequence[Envelope], *, sandbox: bool = False) -> bytes:
         if address in seen:
             raise Unsendable("an address may appear once in a request")
         seen.add(address)
-        people.append(person | {"subject": words.subject, "substitutions": substitutions(envelope)})
+        people.append(person | {"subject": _subject(words.subject), "substitutions": substitutions(envelope)})
     first = words_of(envelopes[0].content)
     return _request(first, people, first.subject, shared.text, shared.html, envelopes[0], sandbox=sandbox)
 
@@ -173,8 +173,6 @@ def _request(
     *,
     sandbox: bool,
 ) -> bytes:
-    if not subject.strip() or _CONTROL.search(subject):
-        raise Unsendable("a subject has at least one character and no line break")
     # text/plain first, and no part that is empty.
     content = [{"type": kind, "value": said} for kind, said in zip(_TEXT_AND_HTML, (text, html), strict=True) if said]
     if not content:
@@ -182,7 +180,7 @@ def _request(
     request: dict[str, Any] = {
         "personalizations": people,
         "from": mailbox(words.sender),
-        "subject": subject,
+        "subject": _subject(subject),
         "content": content,
         "categories": checked_categories(_categories(words, envelope)),
         "tracking_settings": _QUIET,
@@ -195,6 +193,12 @@ def _request(
     if len(body) >= MOST_BYTES:
         raise Unsendable("a message is smaller than 30 MB")
     return body
+
+
+def _subject(words: str) -> str:
+    if not words.strip() or _CONTROL.search(words):
+        raise Unsendable("a subject has at least one character and no line break")
+    return words
 
 
 def _categories(words: Words, envelope: Envelope) -> list[str]:

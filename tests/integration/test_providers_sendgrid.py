@@ -255,6 +255,27 @@ def test_a_request_asks_the_window_once_and_counts_as_one_start(provider, accoun
     assert len(account.requests) == 1
 
 
+def without_a_subject(count, who):
+    many = letters(count)
+    return [
+        envelope(one.recipient, one.content.replace(b"Hello", b" "), letter=one.letter) if place == who else one
+        for place, one in enumerate(many)
+    ]
+
+
+@pytest.mark.parametrize("who", [0, 2])
+def test_one_whose_message_cannot_be_written_takes_nobody_with_him(provider, account, who):
+    """Check 68: an empty subject is refused here, whoever is the first in the request."""
+    many = without_a_subject(4, who)
+    receipts = list(provider.hand_over(many, Open()))
+    assert account.requests == []
+    expected = [Outcome.NOT_TAKEN] * 4
+    expected[who] = Outcome.REFUSED
+    assert [receipt.outcome for receipt in receipts] == expected
+    assert receipts[who].code == UNSENDABLE
+    assert set(outcomes(provider, [one for place, one in enumerate(many) if place != who])) == {Outcome.TAKEN}
+
+
 def test_only_who_is_named_in_a_refusal_is_refused(provider, account):
     """The request is refused as a whole: the others were not taken and come again."""
     account.tell("p1@example.com", status=400, body=b'{"errors":[{"message":"no","field":"personalizations.1.to"}]}')
