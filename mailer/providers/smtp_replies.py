@@ -114,7 +114,8 @@ _REJECTED = re.compile(r"\b(sender address|client host|helo command) rejected\b"
 
 # 530, 534, 535, 538: sign in first, or not like that (RFC 4954). They are said at any stage.
 _OUR_CODES = {530, 534, 535, 538}
-# 5.1.7 and 5.1.8 our own address (RFC 3463); 5.7.8 and 5.7.9 sign-in; 5.7.25 to 5.7.29 no reverse name, SPF, DKIM or DMARC; 5.7.515 Outlook: not authenticated.
+# 5.1.7 and 5.1.8 our own address (RFC 3463); 5.7.8 and 5.7.9 sign-in; 5.7.25 to 5.7.29 no reverse name, SPF, DKIM or
+# DMARC; 5.7.515 Outlook: not authenticated.
 # They are about who sends, never about who receives: to call them a bounce would suppress everybody.
 _OUR_ENHANCED = {"5.1.7", "5.1.8", "5.7.8", "5.7.9", "5.7.14", "5.7.515"} | {f"5.7.{n}" for n in range(25, 30)}
 

@@ -242,9 +242,8 @@ def test_a_trial_that_fails_doubles_the_rest_and_one_that_works_ends_it(sends, a
 
 def test_a_trial_in_which_nothing_was_begun_is_no_trial(sends, away):
     """Where a greeting takes longer than the window, the next hand-over goes on with the connection, and at once."""
-    paced, provider = away
     for _ in range(circuits.FAILURES):
-        hand_over(paced)
+        hand_over(away[0])
     pass_time(sends)
     paced = Paced(MemoryProvider(), sends.sessions)
     assert [r.outcome for r in paced.hand_over([envelope()], Open(0))] == [Outcome.NOT_STARTED]
