@@ -29,7 +29,6 @@ def message(recipient="priya@example.com", subject="Diwali 🪔 दीपाव�
         "html": HTML,
         "text": "Happy Diwali,\nfrom Anaar\n",
         "date": datetime(2026, 11, 8, tzinfo=UTC),
-        "delivery_id": uuid4(),
         "attempt_id": uuid4(),
         "marketing": Marketing(7, "festive", "त्योहार", "https://mail.example.com/u/v1.01.body.tag"),
     }
