@@ -6,7 +6,7 @@ the person's standing when it is told, so a notice may come late, twice or after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Row, text
@@ -77,9 +77,7 @@ def tell(session: Session, lists: Lists) -> dict[str, int]:
     """
     due = session.execute(_DUE, {"provider": lists.name, "limit": AT_ONCE}).all()
     told = again = 0
-    for call, some in _calls(lists, due):
-        ids = [notice.id for notice in some]
-        problem = call(list(dict.fromkeys(notice.address for notice in some)))
+    for ids, problem in _said(_calls(lists, due)):
         if problem:
             values = {"ids": ids, "problem": problem[:300], "first": FIRST_WAIT, "longest": LONGEST_WAIT}
             session.execute(_AGAIN, values)
@@ -90,12 +88,24 @@ def tell(session: Session, lists: Lists) -> dict[str, int]:
     return {"told": told, "again": again}
 
 
+def _said(calls: Sequence[tuple[Call, Due]]) -> Iterator[tuple[list[int], str]]:
+    for call, some in calls:
+        problem = call(list(dict.fromkeys(notice.address for notice in some)))
+        if problem.startswith(_WRONG) and len(some) > 1:
+            # One that they can't read is refused with all that it came with: each alone, or none would ever be heard.
+            yield from _said([(call, [notice]) for notice in some])
+        else:
+            yield [notice.id for notice in some], problem
+
+
+_WRONG = "400"
+Call: TypeAlias = Callable[[Sequence[str]], str]
 Due: TypeAlias = Sequence[Row[Any]]
 
 
-def _calls(lists: Lists, due: Due) -> list[tuple[Callable[[Sequence[str]], str], Due]]:
+def _calls(lists: Lists, due: Due) -> list[tuple[Call, Due]]:
     standings = [notice for notice in due if notice.kind == "standing"]
-    kinds: list[tuple[Callable[[Sequence[str]], str], Due]] = [
+    kinds: list[tuple[Call, Due]] = [
         (lists.stop, [notice for notice in standings if not notice.wanted]),
         (lists.allow, [notice for notice in standings if notice.wanted]),
         (lists.erase, [notice for notice in due if notice.kind == "erasure"]),

@@ -64,6 +64,7 @@ class SendGrid:
         self.told = {}
         """By recipient; `*` for every mail; by path for the other endpoints."""
         self.stopped = set()
+        self.unreadable = None
         self.erased = []
         self.release = threading.Event()
         self.lock = threading.Lock()
@@ -99,6 +100,8 @@ class SendGrid:
 
     def lists(self, request) -> Told:
         with self.lock:
+            if self.unreadable and self.unreadable.encode() in request.body:
+                return refusal(400, "an address is invalid")
             if request.method == "POST" and request.path == "/v3/asm/suppressions/global":
                 self.stopped |= set(request.json["recipient_emails"])
                 return Told(201, b'{"recipient_emails": []}')

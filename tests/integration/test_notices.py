@@ -160,6 +160,19 @@ def test_what_was_not_heard_is_told_again_later_and_never_given_up(sends, mailed
     assert account.stopped == {address}
 
 
+def test_one_address_that_they_cannot_read_keeps_no_other_from_being_told(sends, account, lists):
+    people = sends.people(3)
+    sends.campaign(people)
+    sends.deliver(SendsByIt())
+    odd, *fine = (row.address for row in sends.query("SELECT address FROM addresses ORDER BY customer_id"))
+    account.unreadable = odd
+    for person in people:
+        optout.stop_person(sends.engine, customer_id=person, scope="all", source="one_click")
+    assert tell(sends, lists) == {"told": 2, "again": 1}
+    assert account.stopped == set(fine)
+    assert waiting(sends) == [("standing", odd)]
+
+
 def test_the_wait_doubles_up_to_six_hours(sends, mailed, account, lists):
     person, _ = mailed
     account.tell("/v3/asm/suppressions/global", status=500)
