@@ -18,6 +18,7 @@ from mailer.web.edge import db, see, transaction
 from mailer.web.signin import needs, operator_id
 
 alerts = Blueprint("alerts", __name__, url_prefix="/alerts")
+alerts.register_error_handler(400, answer_problem)
 alerts.register_error_handler(403, answer_problem)
 alerts.register_error_handler(500, answer_crash)
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Flask, current_app, render_template, url_for
+from flask import Flask, current_app, render_template, request, url_for
 from flask_login import current_user
 from sqlalchemy import select
+from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException
 
+from config.logging import get_logger
 from mailer.address import mask
 from mailer.models.mandates import Installation
 from mailer.web import words
@@ -29,6 +31,7 @@ FACTS = {
     ),
     404: ("There is nothing here", "The address may be mistyped, or the thing it named is gone."),
     405: ("That can’t be opened like this", "It is something to be done with a button, not a page."),
+    422: ("That can’t be taken", "It holds a sign or a number that can’t be kept. Change it, and send it again."),
     429: ("Too many tries", "Wait a minute, then try again."),
     500: ("Something broke on our side", "It was written down. Nothing was sent because of it. Try again in a moment."),
 }
@@ -90,6 +93,15 @@ def answer_crash(_error: Exception) -> tuple[str, int]:
     """A page for what nobody thought of. The transaction it broke is given up first: the page reads, too."""
     db().rollback()
     return problem_page(500)
+
+
+def answer_unkept(error: DataError) -> tuple[str, int]:
+    """A page for what no column holds: a NUL, a number without end. Of strangers it stays a crash: their doors know."""
+    if not current_user.is_authenticated:
+        raise error
+    get_logger(__name__).warning("not_kept", path=request.path, problem=type(error.orig).__name__)
+    db().rollback()
+    return problem_page(422)
 
 
 def answer_problem(error: HTTPException) -> tuple[str, int] | HTTPException:

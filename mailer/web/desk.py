@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import DataError
 
 from mailer.web.alerts import alerts
-from mailer.web.chrome import answer_problem, dress
+from mailer.web.chrome import answer_problem, answer_unkept, dress
 from mailer.web.edge import lend_sessions
 from mailer.web.kept import kept
 from mailer.web.people import people
@@ -24,5 +25,6 @@ def open_desk(app: Flask, shop: Shop) -> None:
     sign_operators_in(app, shop.keys)
     app.register_error_handler(429, answer_problem)
     app.register_error_handler(CSRFError, answer_problem)
+    app.register_error_handler(DataError, answer_unkept)
     for blueprint in (people, alerts, kept, senders):
         app.register_blueprint(blueprint)

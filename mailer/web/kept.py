@@ -22,6 +22,7 @@ from mailer.web.shop import shop
 from mailer.web.signin import needs, operator_id
 
 kept = Blueprint("kept", __name__, url_prefix="/kept")
+kept.register_error_handler(400, answer_problem)
 kept.register_error_handler(403, answer_problem)
 kept.register_error_handler(404, answer_problem)
 kept.register_error_handler(500, answer_crash)

@@ -69,7 +69,10 @@ def _signed_by_sendgrid(body: bytes) -> bool:
 
 def _secret() -> str | None:
     """The secret, as a bearer token, or as the password where only a name and a password can be set."""
-    given = request.authorization
+    try:
+        given = request.authorization
+    except ValueError:  # werkzeug's base64 raises where a name is not ASCII
+        return None
     if given is None:
         return None
     return given.token if given.type == "bearer" else given.password

@@ -64,6 +64,14 @@ def test_neither_goes_without_a_reason(desk, boss, path):
     assert "It is kept with your name." in answer.text
 
 
+@pytest.mark.parametrize("path", ["/hold", "/alerts/seen"])
+def test_what_no_column_holds_is_refused_in_words_and_changes_nothing(desk, boss, path):
+    answer = boss.post(path, on="/hold", reason="a\x00b", cause="a\x00b")
+    assert answer.status_code == 422
+    assert "Change it, and send it again" in answer.text
+    assert not is_held(desk)
+
+
 def test_others_see_how_it_is_and_have_no_button(desk, boss):
     anita = desk.visitor("anita", "author", "approver", "helpline")
     assert "An administrator can do this" in anita.get("/hold").text
@@ -241,7 +249,7 @@ def test_the_page_shows_them_by_day(desk, boss):
 
 def test_the_figures_are_for_this_machine_only(desk):
     client = desk.app.test_client()
-    here = client.get("/metrics", base_url=HOST, environ_base={"REMOTE_ADDR": "127.0.0.1"})
+    here = client.get("/metrics", base_url="http://127.0.0.1:8000", environ_base={"REMOTE_ADDR": "127.0.0.1"})
     assert here.status_code == 200
     assert here.content_type.startswith("text/plain")
     assert "askfirst_opt_outs_late 0.0" in here.text
@@ -252,6 +260,8 @@ def test_the_figures_are_for_this_machine_only(desk):
         "/metrics", base_url=HOST, environ_base={"REMOTE_ADDR": "127.0.0.1"}, headers={"X-Forwarded-For": "192.0.2.7"}
     )
     assert (elsewhere.status_code, passed_on.status_code) == (404, 404)
+    silent_proxy = client.get("/metrics", base_url=HOST, environ_base={"REMOTE_ADDR": "127.0.0.1"})
+    assert silent_proxy.status_code == 404, "asked for by our public name: somebody from outside"
 
 
 def test_with_a_token_only_its_bearer_sees_them(desk):

@@ -223,6 +223,13 @@ def test_mail_without_the_secret_is_refused(client, committed, bearer):
     assert stored(committed) == []
 
 
+@pytest.mark.parametrize("said", ["Basic \xff", "Basic !!!!", "Basic", "Bearer \xff", "\xff"])
+def test_no_way_to_sign_in_breaks_the_door(client, committed, said):
+    """Check 85: whatever is malformed is refused; a stranger makes no 500."""
+    answer = client.post("/hooks/inbound", data=b"From: a@example.com", headers={"Authorization": said})
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize("how", ["bearer", "password", "signature"])
 def test_any_mail_server_can_hand_in_raw_mail(client, committed, keys, bearer, how):
     """Check 96: a bearer token, a password where only that can be set, or SendGrid's signature."""
