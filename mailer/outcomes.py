@@ -36,10 +36,17 @@ def result_of(delivery_id: UUID, receipt: Receipt | None) -> Result:
         delivery_id,
         state,
         reason,
-        f"{receipt.code} {receipt.detail}".strip()[:500] or None,
-        receipt.provider_message_id,
+        _kept(f"{receipt.code} {receipt.detail}".strip()),
+        _kept(receipt.provider_message_id),
         _wait(receipt),
     )
+
+
+def _kept(said: str | None) -> str | None:
+    """What a provider said, as the database can keep it: what can't be written would put a whole batch in doubt."""
+    if said and not said.isprintable():
+        said = "".join(c if c.isprintable() else " " for c in said).strip()
+    return said[:500] if said else None
 
 
 def withheld(verdicts: Mapping[UUID, Verdict]) -> list[Result]:

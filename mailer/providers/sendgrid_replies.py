@@ -51,9 +51,10 @@ def rest(headers: Mapping[str, str], now: float, *, jitter: float | None = None)
     `now` is in seconds since 1970, `jitter` between 0 and 1 (random if None): all workers at once would only meet
     the next 429.
     """
-    if headers.get("retry-after", "").strip() == "0":
+    reset = _reset(headers.get("x-ratelimit-reset", ""), now)
+    if headers.get("retry-after", "").strip() == "0" and not (reset and reset > 0):
         return 0.0  # only this request was one too many
-    named = [_retry_after(headers.get("retry-after", ""), now), _reset(headers.get("x-ratelimit-reset", ""), now)]
+    named = [_retry_after(headers.get("retry-after", ""), now), reset]
     known = [seconds for seconds in named if seconds is not None]
     wanted = max(known) if known else USUAL_REST
     share = random.random() if jitter is None else jitter  # noqa: S311  (spreads load, keeps no secret)

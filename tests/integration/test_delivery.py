@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -348,6 +349,20 @@ def test_a_message_without_a_gate_of_its_own_is_not_sent(sends):
     sends.deliver(provider)
     assert provider.taken == []
     assert sends.states()[person] == ("withheld", "no_gate_for_this_message")
+
+
+@pytest.mark.parametrize("odd", ["a\x00b", "a\udcffb"])
+def test_what_a_provider_says_never_keeps_an_outcome_from_being_recorded(sends, odd):
+    """The database refuses such letters: without care a whole batch that was taken would be in doubt."""
+    sends.campaign(sends.people(2))
+
+    class Odd(MemoryProvider):
+        def hand_over(self, envelopes, window):
+            taken = super().hand_over(envelopes, window)
+            return (replace(receipt, detail=odd, provider_message_id=odd) for receipt in taken)
+
+    assert sends.deliver(Odd()) == {"accepted": 2}
+    assert {row.provider_message_id for row in sends.query("SELECT provider_message_id FROM deliveries")} == {"a b"}
 
 
 def test_what_the_provider_puts_off_for_days_is_given_up(sends):

@@ -262,6 +262,7 @@ def test_the_sandbox_takes_with_200():
         ({"retry-after": "7", "x-ratelimit-reset": str(int(NOW) + 20)}, 20),
         ({"retry-after": "Mon, 21 Sep 2026 14:14:10 GMT"}, 50),
         ({"retry-after": "0"}, 0),
+        ({"retry-after": "0", "x-ratelimit-reset": str(int(NOW) + 20)}, 20),
         ({"x-ratelimit-reset": str(int(NOW) - 20)}, sendgrid_replies.SHORTEST_REST),
         ({"x-ratelimit-reset": str(int(NOW) + 86_400)}, sendgrid_replies.LONGEST_REST),
         ({"x-ratelimit-reset": "soon", "retry-after": "later"}, sendgrid_replies.USUAL_REST),
