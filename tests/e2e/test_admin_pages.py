@@ -83,9 +83,8 @@ def test_pages_of_campaigns_are_fit_for_everybody(page, served, staff, two):
             text("""WITH d AS (UPDATE deliveries SET attempt_id = gen_random_uuid()
                                 WHERE campaign_id = :id AND state = 'unconfirmed' RETURNING *)
                     INSERT INTO delivery_attempts (customer_id, delivery_id, attempt_id, outcome, code)
-                    SELECT customer_id, id, attempt_id, 'in_doubt', repeat('0123456789abcdef', 12) FROM d""").bindparams(
-                id=sending
-            )
+                    SELECT customer_id, id, attempt_id, 'in_doubt', repeat('0123456789abcdef', 12) FROM d"""),
+            {"id": sending},
         )
     draft, waiting, approved = staff.draft(two[0]), staff.waiting(two[0]), staff.approved(*two)
     sign_in(page, served, two[0])
