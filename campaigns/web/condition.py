@@ -23,6 +23,7 @@ NO_KEY = (
     "The root key is not the one this database was made with: with it no suppression can be read. It is let go on the"
     " machine itself, with the right key."
 )
+UNREAD = "Something else was found while this page was open. Read why everything is on hold, then decide again."
 
 
 @campaigns.get("/health")
@@ -69,8 +70,12 @@ def let_go() -> Answer:
     if known not in (None, shop().keys.fingerprint()):
         return hold_page(problem=NO_KEY), 409
     with transaction() as session:
-        hold.release(session, operator_id(), reason)
-    return see("campaigns.held")
+        # Whoever pressed saw a page: a restored database that was noticed since is for them to read about first.
+        doubted = session.scalar(select(Installation.doubted_witness).with_for_update())
+        unread = (doubted or "") != request.form.get("doubted", "")
+        if not unread:
+            hold.release(session, operator_id(), reason)
+    return (hold_page(problem=UNREAD), 409) if unread else see("campaigns.held")
 
 
 def said() -> str:
@@ -92,6 +97,7 @@ def hold_page(**more: Any) -> str:
         "admin/hold.html",
         is_held=state.hold,
         in_doubt=state.doubted_witness is not None,
+        doubted=state.doubted_witness or "",
         settled=bool(state[2]),
         sending=sending or 0,
         in_flight=in_flight or 0,

@@ -109,7 +109,12 @@ def test_a_restored_database_says_what_to_do_first(desk, boss):
     page = boss.get("/hold").text
     assert "askfirst journal apply" in page
     assert "This looks like an old copy" in page
-    boss.post("/hold/release", on="/hold", reason="the journal is in")
+    stale = boss.post("/hold/release", on="/hold", reason="the provider is back")
+    assert stale.status_code == 409, "from a page that was open before the copy was noticed"
+    assert "Read why everything is on hold" in stale.text
+    assert is_held(desk)
+    assert 'name="doubted" value="w"' in page
+    boss.post("/hold/release", on="/hold", reason="the journal is in", doubted="w")
     with desk.committed() as session:
         assert session.scalar(text("SELECT accepted_witness FROM installation")) == "w"
 
