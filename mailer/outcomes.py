@@ -14,6 +14,8 @@ NOT_OBTAINED_WAIT = 0.3
 NOT_STARTED_WAIT = 0.0
 TEMPORARY_WAIT = 15 * 60.0
 """RFC 5321 4.5.4.1: the first retry of a temporary failure not before about half an hour; check 39: 15 to 30 min."""
+TURNED_AWAY_WAIT = 1.0
+"""At least so long after a refusal that says "at once": else we would ask, and write it down, thirty times a second."""
 UNREACHABLE_WAIT = 10.0
 """Nothing of the message was written: the provider itself was not there."""
 
@@ -77,7 +79,7 @@ def unrendered(delivery_id: UUID) -> Result:
 
 def _wait(receipt: Receipt) -> float:
     if receipt.retry_after is not None:
-        return receipt.retry_after
+        return max(receipt.retry_after, TURNED_AWAY_WAIT)
     if receipt.outcome is not Outcome.NOT_TAKEN:
         return NOT_STARTED_WAIT
     return TEMPORARY_WAIT if receipt.code[:1] == "4" else UNREACHABLE_WAIT

@@ -126,6 +126,7 @@ def test_an_unknown_zone_is_the_shops():
         (Receipt(ID, Outcome.NOT_TAKEN, "451"), "pending", 900),
         (Receipt(ID, Outcome.NOT_TAKEN, ""), "pending", 10),
         (Receipt(ID, Outcome.NOT_TAKEN, "429", retry_after=33), "pending", 33),
+        (Receipt(ID, Outcome.NOT_TAKEN, "429", retry_after=0), "pending", 1),
     ],
 )
 def test_each_receipt_has_its_state_and_its_wait(receipt, state, wait):
