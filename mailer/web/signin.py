@@ -43,6 +43,9 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
+NOTED_EVERY = timedelta(seconds=30)
+"""How exactly the last act is remembered. Each note is a cookie, and one in an answer that comes late (a picture of a
+page, a frame) would take the place of what sign-in or sign-out has set meanwhile: so most answers carry none."""
 SINCE, SEEN = "signed_in_at", "seen_at"
 WINDOW = timedelta(minutes=10)
 TRIES_OF_NETWORK, TRIES_OF_ACCOUNT = 100, 20
@@ -184,7 +187,7 @@ def end_stale_session() -> None:
     if moment - session[SEEN] > IDLE.total_seconds() or moment - session[SINCE] > ABSOLUTE.total_seconds():
         logout_user()
         session.clear()
-    elif not is_poll():
+    elif not is_poll() and moment - session[SEEN] > NOTED_EVERY.total_seconds():
         session[SEEN] = moment
 
 

@@ -213,6 +213,14 @@ def test_what_a_page_only_fetches_never_touches_a_session(desk, path):
             assert "Set-Cookie" not in fetched.headers
 
 
+def test_an_answer_that_comes_late_does_not_sign_anybody_in_again(desk):
+    """A frame of the last page may be answered after sign-out: moments after an act no answer carries a cookie."""
+    visitor = desk.visitor("anita", "author")
+    visitor.get("/")  # its forms' token is made once
+    for path in ("/", "/campaigns", "/campaigns/new?kind=festive"):
+        assert "Set-Cookie" not in visitor.get(path).headers, path
+
+
 def test_nothing_is_remembered_beyond_the_session(desk):
     desk.operator("anita", "author")
     answer = desk.stranger().sign_in("anita", remember="y")
