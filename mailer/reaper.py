@@ -30,8 +30,8 @@ _REAP = text("""
 _SWEEP = text("""
     WITH swept AS (
       SELECT d.id FROM deliveries d JOIN mandates m ON m.campaign_id = d.campaign_id
-       WHERE d.state = 'pending' AND (m.state = 'cancelled' OR (m.state = 'sending' AND m.ends_at <= clock_timestamp()))
-         AND m.campaign_id = :campaign
+       WHERE d.state = 'pending' AND m.campaign_id = :campaign
+         AND (m.state = 'cancelled' OR (m.state IN ('sending', 'paused') AND m.ends_at <= clock_timestamp()))
        ORDER BY d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED),
     gone AS (DELETE FROM come_back b USING swept s WHERE b.delivery_id = s.id)
     UPDATE deliveries d SET state = CASE m.state WHEN 'cancelled' THEN 'cancelled' ELSE 'expired' END,
@@ -40,7 +40,7 @@ _SWEEP = text("""
       FROM swept s, mandates m WHERE d.id = s.id AND m.campaign_id = d.campaign_id RETURNING d.id
 """)
 _IS_OVER = text("""
-    SELECT m.state = 'cancelled'
+    SELECT (m.state = 'cancelled' OR (m.state = 'paused' AND m.ends_at <= clock_timestamp()))
            AND NOT EXISTS (SELECT 1 FROM open_handovers o WHERE o.campaign_id = m.campaign_id)
       FROM mandates m WHERE m.campaign_id = :campaign
 """)
@@ -90,7 +90,7 @@ def sweep(session: Session, campaign_id: int, limit: int = 1000) -> int:
 
 
 def is_over(session: Session, campaign_id: int) -> bool:
-    """Whether a campaign was cancelled and no hand-over of it is open: nothing can come back to pending."""
+    """Whether nothing can come back to pending: cancelled, or paused past its end, and no hand-over of it is open."""
     return bool(session.execute(_IS_OVER, {"campaign": campaign_id}).scalar())
 
 

@@ -41,11 +41,14 @@ TELL_EVERY = 5
 
 _SENDING = text("SELECT campaign_id FROM mandates WHERE state = 'sending' ORDER BY campaign_id")
 _ENDING = text("""
-    SELECT campaign_id FROM mandates
-     WHERE state = 'cancelled' OR (state = 'sending' AND ends_at <= clock_timestamp())
+    SELECT campaign_id, state FROM mandates
+     WHERE state = 'cancelled' OR (state IN ('sending', 'paused') AND ends_at <= clock_timestamp())
 """)
+# Nobody is lost after the end; how long ago a campaign began says nothing.
 _IN_DOUBT = text("""
-    SELECT campaign_id FROM mandates WHERE as_of > clock_timestamp() - interval '40 days'
+    SELECT campaign_id FROM mandates
+     WHERE state IN ('sending', 'paused') OR as_of > clock_timestamp() - interval '40 days'
+    UNION SELECT id FROM campaigns WHERE ended_at > clock_timestamp() - interval '40 days'
     UNION SELECT campaign_id FROM resend_requests WHERE decided_at > clock_timestamp() - interval '40 days'
 """)
 
@@ -90,7 +93,7 @@ class Clock:
         self._ticks = 0
         self._settled: dict[int, int] = {}
         self._watchman = Watchman(self._sessions, data, self._queue)
-        self._swept: set[int] = set()
+        self._swept: set[tuple[int, str]] = set()
         self._lists = lists
         self._keys = keys
         self._errands = errands
@@ -139,13 +142,16 @@ class Clock:
         optout.fold_waiting(self._engine)
 
     def _sweep(self) -> None:
-        # A campaign that ended is swept until nothing of it can come back to pending, and then never looked at again.
-        for campaign_id in self._ids(_ENDING):
-            if campaign_id not in self._swept:
-                self._all_of(reaper.sweep, campaign_id)
-                with self._sessions() as session:
-                    if reaper.is_over(session, campaign_id):
-                        self._swept.add(campaign_id)
+        # A campaign that ended is swept until nothing of it can come back to pending, and then never looked at again,
+        # unless it was only paused and is resumed.
+        with self._sessions() as session:
+            ending = {(row.campaign_id, row.state) for row in session.execute(_ENDING)}
+        self._swept &= ending
+        for campaign_id, state in sorted(ending - self._swept):
+            self._all_of(reaper.sweep, campaign_id)
+            with self._sessions() as session:
+                if reaper.is_over(session, campaign_id):
+                    self._swept.add((campaign_id, state))
 
     def _give_up_trying(self) -> None:
         while True:

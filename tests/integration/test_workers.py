@@ -161,6 +161,44 @@ def test_a_cancelled_campaign_is_swept_until_nothing_can_come_back(sends, place,
     broker.close()
 
 
+@pytest.fixture
+def clock(sends, valkey_url, tmp_path):
+    broker = make_broker(valkey_url)
+    yield Clock(sends.engine, broker, workers=2, data=tmp_path)
+    broker.close()
+
+
+@pytest.mark.parametrize("state", ["sending", "paused", "finished", "cancelled"])
+def test_who_is_in_doubt_for_a_day_is_shown_to_a_person_however_long_ago_it_started(sends, clock, state):
+    campaign = sends.campaign(sends.people(1))
+    ended = "now() - interval '2 days'" if state in ("finished", "cancelled") else "NULL"
+    sends.run("UPDATE mandates SET state = :state, as_of = now() - interval '90 days'", state=state)
+    sends.run(f"UPDATE campaigns SET ended_at = {ended} WHERE id = :c", c=campaign)
+    sends.run("UPDATE deliveries SET state = 'in_doubt', settled_at = now() - interval '25 hours'")
+    clock.tick()
+    assert {state for state, _ in sends.states(campaign).values()} == {"unconfirmed"}
+
+
+def test_a_paused_campaign_past_its_end_ends_for_whoever_waits(sends, clock):
+    campaign = sends.campaign(sends.people(2))
+    sends.run("UPDATE mandates SET state = 'paused', ends_at = clock_timestamp() + interval '1 day'")
+    clock.tick()
+    assert set(sends.states(campaign).values()) == {("pending", None)}
+    sends.run("UPDATE mandates SET ends_at = clock_timestamp()")
+    clock.tick()
+    assert set(sends.states(campaign).values()) == {("expired", "campaign_over")}
+
+
+def test_whoever_joined_while_it_went_on_ends_too_when_it_is_paused_again(sends, clock):
+    """What is over while paused is not looked at every second; it is once it was resumed."""
+    campaign = sends.campaign(sends.people(1))
+    for state in ("paused", "sending", "paused"):
+        sends.run("UPDATE mandates SET state = :state, ends_at = clock_timestamp()", state=state)
+        sends.run("UPDATE deliveries SET state = 'pending', reason = NULL")
+        clock._sweep()
+        assert {found for found, _ in sends.states(campaign).values()} == {"expired"}, state
+
+
 def test_a_stopped_worker_leaves_nothing_in_doubt(sends, place, started):
     with sends.sessions() as session, session.begin():
         session.execute(text("UPDATE mandates SET rate_per_second = 1"))
