@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 from sqlalchemy import text
@@ -65,6 +66,18 @@ class Sending:
             one, another = factories.operator(session).id, factories.operator(session).id
             request, _ = doubts.propose(session, self.campaign_id, one, "The line broke")
             doubts.approve(session, request, another)
+
+    def settled(self) -> None:
+        """Return when no transaction runs that is older than what the journal has, in any database of this server.
+
+        Other tests share the server; the journal waits for theirs as it would for anybody's.
+        """
+        until = time.monotonic() + 60
+        over = """SELECT coalesce(max(xact), 0) < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)
+                    AS settled FROM journal"""
+        while not self.query(over)[0].settled:
+            assert time.monotonic() < until, "somebody's transaction never ends"
+            time.sleep(0.01)
 
     def query(self, statement, **values):
         with self.sessions() as session:

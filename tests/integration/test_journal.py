@@ -22,6 +22,11 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
+def export(sends, data):
+    sends.settled()
+    return journal.export(sends.sessions, data)
+
+
 def lines(data):
     return [line for file in sorted((data / journal.FOLDER).glob("*.jsonl")) for line in file.read_text().splitlines()]
 
@@ -36,18 +41,18 @@ def stop(sends, person, scope="all"):
 
 def test_each_no_is_written_once_and_a_yes_never(sends, data):
     (person,) = sends.people(1)
-    assert journal.export(sends.sessions, data) == 0
+    assert export(sends, data) == 0
     stop(sends, person)
-    assert journal.export(sends.sessions, data) == 3
+    assert export(sends, data) == 3
     assert sorted(kinds(data)) == ["stop", "suppress", "withdraw"]
-    assert journal.export(sends.sessions, data) == 0
+    assert export(sends, data) == 0
     assert len(lines(data)) == 3
 
 
 def test_the_files_are_for_their_owner_only_and_hold_hashes(sends, data):
     (person,) = sends.people(1)
     stop(sends, person)
-    journal.export(sends.sessions, data)
+    export(sends, data)
     (file,) = (data / journal.FOLDER).glob("*.jsonl")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -64,7 +69,7 @@ def test_a_no_that_commits_late_is_not_missed(sends, data):
         stop(sends, early)
         assert journal.export(sends.sessions, data) == 0, "nothing above the oldest running transaction"
         slow.commit()
-    assert journal.export(sends.sessions, data) == 4
+    assert export(sends, data) == 4
     assert kinds(data).count("withdraw") == 2
 
 
@@ -73,17 +78,17 @@ def test_what_was_rolled_back_is_not_written(sends, data):
     with sends.sessions() as session:
         ledger.withdraw(session, person, "all", source="helpline")
         session.rollback()
-    assert journal.export(sends.sessions, data) == 0
+    assert export(sends, data) == 0
 
 
 def test_a_line_that_was_cut_off_by_a_crash_spoils_no_other(sends, data):
     first, second = sends.people(2)
     stop(sends, first)
-    journal.export(sends.sessions, data)
+    export(sends, data)
     (file,) = (data / journal.FOLDER).glob("*.jsonl")
     file.write_bytes(file.read_bytes()[:-20])
     stop(sends, second)
-    journal.export(sends.sessions, data)
+    export(sends, data)
     done = journal_back.apply(sends.engine, lines(data))
     assert (done["unreadable"], done["known"]) == (1, 5)
 
@@ -92,7 +97,7 @@ def test_many_lines_are_written_in_portions(sends, data, monkeypatch):
     monkeypatch.setattr(journal, "AT_ONCE", 2)
     for person in sends.people(2):
         stop(sends, person)
-    assert [journal.export(sends.sessions, data) for _ in range(4)] == [2, 2, 2, 0]
+    assert [export(sends, data) for _ in range(4)] == [2, 2, 2, 0]
     assert len(set(lines(data))) == 6
 
 
@@ -117,7 +122,7 @@ def forgotten(line, **change):
 def test_what_the_database_knows_is_left_alone_and_so_is_a_later_yes(sends, data, keys):
     (person,) = sends.people(1)
     stop(sends, person, "festive")
-    journal.export(sends.sessions, data)
+    export(sends, data)
     with sends.sessions() as session, session.begin():
         ledger.grant(session, person, factories.wording(session).id, source="preferences")
     assert journal_back.apply(sends.engine, lines(data)) == {"known": 3}
@@ -127,7 +132,7 @@ def test_what_the_database_knows_is_left_alone_and_so_is_a_later_yes(sends, data
 def test_a_line_is_brought_back_once_so_that_a_yes_given_since_stands(sends, data):
     (person,) = sends.people(1)
     stop(sends, person, "festive")
-    journal.export(sends.sessions, data)
+    export(sends, data)
     missing = [forgotten(line) for line in lines(data) if json.loads(line)["kind"] == "withdraw"]
     assert journal_back.apply(sends.engine, missing) == {"applied": 1}
     with sends.sessions() as session, session.begin():
@@ -152,7 +157,7 @@ def test_a_bounce_that_comes_back_is_no_opt_out_of_the_person(sends, data):
         lock_addresses(session, [hashed])
         ledger.lock_customers(session, [person])
         suppress(session, hashed, "all", HARD_BOUNCE)
-    journal.export(sends.sessions, data)
+    export(sends, data)
     assert journal_back.apply(sends.engine, [forgotten(line) for line in lines(data)]) == {"applied": 1}
     assert sends.query("SELECT granted FROM consent_state")[0].granted
     assert sends.query("SELECT reason FROM suppressions")[0].reason == HARD_BOUNCE
@@ -161,7 +166,7 @@ def test_a_bounce_that_comes_back_is_no_opt_out_of_the_person(sends, data):
 def test_a_number_that_is_somebody_elses_now_stops_nobody_else(sends, data):
     (person,) = sends.people(1)
     stop(sends, person)
-    journal.export(sends.sessions, data)
+    export(sends, data)
     (line,) = [line for line in lines(data) if json.loads(line)["kind"] == "withdraw"]
     (other,) = sends.people(1)
     assert journal_back.apply(sends.engine, [forgotten(line, customer=other)]) == {"nobody": 1}
@@ -171,7 +176,7 @@ def test_a_number_that_is_somebody_elses_now_stops_nobody_else(sends, data):
 def test_an_erasure_comes_back(sends, data):
     (person,) = sends.people(1)
     sends.run(f"UPDATE customers SET account = 'erased' WHERE id = {person}")
-    journal.export(sends.sessions, data)
+    export(sends, data)
     (line,) = lines(data)
     assert json.loads(line)["kind"] == "erase"
     sends.run(f"UPDATE customers SET account = 'active' WHERE id = {person}")
