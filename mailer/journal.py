@@ -42,7 +42,7 @@ def export(sessions: SessionFactory, data: Path) -> int | None:
         if not alone:
             return None
         with sessions() as session, session.begin():
-            if restore.check(session, data) is not None:
+            if restore.check(session, data, keeps=True) is not None:
                 return None
         with sessions() as session, session.begin():
             position = _begin_at(session, data)

@@ -2,7 +2,8 @@
 
 The database carries an identity and a number that rises each time a file in the data folder (`witness.json`) is told
 where it stands. A restored backup is behind the file, a copy elsewhere runs in another cluster, and neither knows who
-said no since. Hosts are not compared: a database may move.
+said no since. Hosts are not compared: a database may move. A clock whose folder knows nothing, of a database that some
+folder was told about, doubts it too, unless another clock ticks there: a backup on a new machine looks like that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sqlalchemy.orm import Session
 from mailer import acts
 
 FILE = "witness.json"
+FIRST = 1
+"""So often told, the folder may still be empty: a clock killed right then wrote the database first."""
 
 _STANDING = text("""
     SELECT identity::text, witness, witness_nonce, accepted_witness, last_consent_event_id() AS consent
@@ -31,6 +34,12 @@ _HOLD = text("""
     UPDATE installation SET hold = true, hold_reason = :why, hold_since = coalesce(hold_since, clock_timestamp()),
            doubted_witness = :nonce
      WHERE id = 1 AND (NOT hold OR doubted_witness IS DISTINCT FROM :nonce) RETURNING id
+""")
+# Whether another clock ticks there. Once in doubt it stays so: the heartbeat may be our own by then.
+_ALIVE = text("""
+    SELECT (doubted_witness IS DISTINCT FROM :nonce)
+           AND EXISTS (SELECT 1 FROM heartbeats WHERE part = 'clock' AND at > clock_timestamp() - interval '10 s')
+      FROM installation WHERE id = 1
 """)
 _TELL = text("""
     UPDATE installation SET witness = witness + 1, witness_nonce = :nonce WHERE id = 1 RETURNING witness
@@ -104,19 +113,26 @@ def _behind(was: Standing, now: Standing) -> str | None:
     return None
 
 
-def check(session: Session, data: Path) -> str | None:
+def check(session: Session, data: Path, *, keeps: bool = False) -> str | None:
     """Set HOLD if this database is in doubt, and return why. What a person has accepted is doubted no more.
 
+    `keeps`: for whoever writes the folder's record, the clock; others may have a folder that was never told anything.
     The caller commits.
     """
     witness = read(data)
-    if witness is None:
+    if witness is None and not keeps:
         return None
     now = standing(session)
     why = doubt(witness, now)
-    if why is None or witness.nonce == now.accepted:
+    nonce = f"none at {now.nonce}" if witness is None else witness.nonce
+    if witness is None and now.witness > FIRST and not session.scalar(_ALIVE, {"nonce": nonce}):
+        why = (
+            "The data folder knows nothing of this database, and another folder did: a backup on a new machine looks"
+            " like this."
+        )
+    if why is None or nonce == now.accepted:
         return None
-    if session.execute(_HOLD, {"why": why, "nonce": witness.nonce}).first() is not None:
+    if session.execute(_HOLD, {"why": why, "nonce": nonce}).first() is not None:
         acts.record(session, None, "hold_set", "installation", reason=why)
     return why
 

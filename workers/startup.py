@@ -46,10 +46,13 @@ def check_deadlines() -> None:
         raise EngineProblem("W + D must be shorter than idle_in_transaction_session_timeout.")
 
 
-def check_restored(sessions: SessionFactory, data: Path) -> bool:
-    """Whether this is the database that ran here last, as far on as it was; else everything is on HOLD now."""
+def check_restored(sessions: SessionFactory, data: Path, *, keeps: bool = False) -> bool:
+    """Whether this is the database that ran here last, as far on as it was; else everything is on HOLD now.
+
+    `keeps`: this process writes the data folder's record (`mailer.restore.check`).
+    """
     with sessions() as session, session.begin():
-        why = restore.check(session, data)
+        why = restore.check(session, data, keeps=keeps)
     if why is not None:
         log.error("restored_database", why=why)
     return why is None

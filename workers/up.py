@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Never
 
 from config.settings import Settings
-from mailer.db import create_engine_from, migrate
+from mailer.db import create_engine_from, migrate, session_factory
 from workers import installation
 from workers.engines import places, postgres, valkey
 from workers.engines.places import EngineProblem
 from workers.parts import Group, Part, stop_in_order
 from workers.processes import spawn, tail
-from workers.startup import check_database
+from workers.startup import check_database, check_restored
 
 ASKFIRST = (sys.executable, "-P", "-m", "workers.cli")
 COMMANDS: Mapping[str, Sequence[str]] = {
@@ -124,7 +124,7 @@ class Supervisor:
             self.settings = self.settings.replace(
                 database_url=server.url(), database_owner_url=server.url(postgres.OWNER)
             )
-        make_ready(self.settings)
+        make_ready(self.settings, folder=self._data)
 
     def _start_broker(self, sockets: Path) -> None:
         if self.settings.redis_url is None:
@@ -183,8 +183,11 @@ def groups(names: Iterable[str]) -> list[Group]:
     ]
 
 
-def make_ready(settings: Settings) -> None:
-    """Migrate the database and refuse one that may forget: before anything else may use it."""
+def make_ready(settings: Settings, folder: Path | None = None) -> None:
+    """Migrate the database and refuse one that may forget: before anything else may use it.
+
+    `folder`: look as its clock will whether the database was restored, before a worker begins.
+    """
     if settings.database_url is None:
         raise EngineProblem("There is no database. Set DATABASE_URL, or start one with `askfirst up`.")
     owner = settings.database_owner_url or settings.database_url
@@ -192,6 +195,8 @@ def make_ready(settings: Settings) -> None:
     try:
         migrate(owner, app_role=engine.url.username if owner != settings.database_url else None)
         check_database(engine)
+        if folder is not None:
+            check_restored(session_factory(engine), folder, keeps=True)
     finally:
         engine.dispose()
 

@@ -40,7 +40,7 @@ class Watchman:
 
     def look_at_database(self) -> None:
         """See at every tick whether it was restored; every few seconds write its journal."""
-        if not check_restored(self._sessions, self._data):
+        if not check_restored(self._sessions, self._data, keeps=True):
             self._journal = {"journal": "in doubt"}
             return
         if time.monotonic() - self._told < TELL_SECONDS:

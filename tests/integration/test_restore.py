@@ -28,6 +28,7 @@ def held(sends) -> str | None:
 
 
 def told(sends, data):
+    sends.settled()
     assert journal.export(sends.sessions, data) is not None
     return json.loads((data / restore.FILE).read_text())
 
@@ -108,6 +109,41 @@ def test_a_person_accepts_this_copy_and_no_other(sends, data):
     told(sends, data)
     sends.run("UPDATE installation SET witness = 0, witness_nonce = NULL")
     assert not is_sound(sends, data), "restored once more"
+
+
+def beat(sends, ago):
+    sends.run("DELETE FROM heartbeats")
+    sends.run(f"INSERT INTO heartbeats (part, at, document) VALUES ('clock', now() - interval '{ago}', '{{}}')")
+
+
+def test_a_backup_on_a_new_machine_starts_in_hold_until_a_person_accepts_it(sends, data, tmp_path):
+    """The folder was lost with the old machine: nothing to compare with, but the database says that there was one."""
+    told(sends, data)
+    assert check_restored(sends.sessions, tmp_path, keeps=True), "killed right after the first"
+    told(sends, data)
+    beat(sends, "1 day")
+    new = tmp_path / "new"
+    assert journal.export(sends.sessions, new) is None
+    assert not (new / restore.FILE).exists(), "it stays in doubt"
+    assert "a backup on a new machine" in held(sends)
+    beat(sends, "0 s")  # our own clock's
+    assert not check_restored(sends.sessions, new, keeps=True)
+    with sends.sessions() as session, session.begin():
+        assert hold.release(session, None, "opt-outs were put in")
+    assert told(sends, new)["witness"] == 3
+    assert check_restored(sends.sessions, new, keeps=True)
+    assert held(sends) is None
+
+
+def test_a_second_machine_is_no_backup(sends, data, tmp_path):
+    told(sends, data)
+    told(sends, data)
+    beat(sends, "1 day")
+    assert is_sound(sends, tmp_path / "a worker's"), "only whoever keeps the record asks for one"
+    beat(sends, "2 s")
+    assert journal.export(sends.sessions, tmp_path / "a second clock's") is not None
+    told(sends, data)
+    assert held(sends) is None
 
 
 def test_a_hold_by_hand_before_the_restore_was_noticed_says_both(sends, data):
