@@ -5,7 +5,9 @@ Whoever is stopped by numbers goes on by a person who says why (`operations.resu
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from datetime import timedelta
+
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from campaigns import operations
@@ -15,6 +17,9 @@ from mailer import canary, guards
 from mailer.errors import Refused
 from mailer.guards import Finding, Watch
 from mailer.models import Mandate
+
+REMEMBERED = timedelta(days=7)
+"""So long after its end a campaign is watched: who complains does so when they have read it."""
 
 
 def look(session: Session, campaign_id: int, memory: Watch) -> list[Finding]:
@@ -28,8 +33,11 @@ def look(session: Session, campaign_id: int, memory: Watch) -> list[Finding]:
 def act_on(session: Session, campaign_id: int, found: Finding) -> None:
     """Warn, or stop: the campaign where it is about all of it, else only that domain."""
     if found.level == "stop" and not found.domain:
-        if locked(session, campaign_id).state == "sending":
+        if (state := locked(session, campaign_id).state) == "sending":
             operations.pause(session, campaign_id, None, f"{found.words}. The limit is 0.3%")
+        elif state == "sent":
+            words = f"Look at this before you write again: {found.words}. The limit is 0.3%"
+            note(session, campaign_id, None, words, "campaign_warned", counted=found.what, reports=found.reports)
         return
     facts = {"domain": found.domain, "counted": found.what, "reports": found.reports, "base": found.base}
     if found.level == "stop":
@@ -78,9 +86,10 @@ def let_domain_go(session: Session, campaign_id: int, operator_id: int, domain: 
 
 
 def of_sending(session: Session) -> list[int]:
-    """Return the campaigns whose numbers matter now."""
-    sending = select(Campaign.id).join(Mandate, Mandate.campaign_id == Campaign.id).where(Mandate.state == "sending")
-    return list(session.scalars(sending.order_by(Campaign.id)))
+    """Return the campaigns whose numbers matter now: those being sent, and those of which most is yet to come back."""
+    lately = and_(Mandate.state == "finished", Campaign.ended_at > func.clock_timestamp() - REMEMBERED)
+    watched = select(Campaign.id).join(Mandate, Mandate.campaign_id == Campaign.id)
+    return list(session.scalars(watched.where(or_(Mandate.state == "sending", lately)).order_by(Campaign.id)))
 
 
 def require_reason(reason: str) -> str:

@@ -12,7 +12,8 @@ from campaigns.approval import approval_hash
 from campaigns.drafts import active_operator, locked, note
 from campaigns.lifecycle import MANDATES, after
 from campaigns.models import Campaign
-from mailer import doubts
+from campaigns.operations.running import pause
+from mailer import doubts, guards
 from mailer.doubts import Decided
 from mailer.errors import InputProblem, NotAllowed, Refused
 from mailer.models import Mandate, ResendRequest
@@ -58,6 +59,9 @@ def send_again(session: Session, campaign_id: int, request_id: int, operator_id:
         what += f"; of {decided.settled} others news came first"
     facts = {"request": request_id, "people": decided.again, "settled": decided.settled}
     note(session, campaign_id, operator_id, what, "resend_approved", **facts)
+    if campaign.state == "sending" and guards.stopped(session, campaign_id):
+        # Its numbers spoke after it had ended: whoever resumes it says what they found.
+        pause(session, campaign_id, None, "Too many complained or bounced the first time")
     return decided
 
 

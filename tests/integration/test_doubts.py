@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from campaigns import operations
+from campaigns import operations, tending
 from mailer import doubts, reaper
 from mailer.consent import ledger
 from mailer.errors import InputProblem, NotAllowed, Refused, WrongState
@@ -266,6 +266,21 @@ def test_what_is_not_unconfirmed_is_neither_asked_for_nor_closed(doubt):
     for act in (doubt.ask, doubt.close_all):
         with pytest.raises(Refused):
             act()
+
+
+def test_sending_again_does_not_slip_past_numbers_that_came_after_the_end(doubt):
+    with doubt.committed() as session, session.begin():
+        tending.tend(session)
+    assert doubt.sends.query("SELECT state FROM campaigns")[0].state == "sent"
+    doubt.sends.run(
+        f"""INSERT INTO guard_counts (campaign_id, domain, what, reports, base, level)
+            VALUES ({doubt.campaign_id}, '', 'complaints', 9, 1000, 'stop')"""
+    )
+    doubt.approve(doubt.ask())
+    assert doubt.sends.query("SELECT state FROM mandates")[0].state == "paused"
+    assert doubt.states() == {"pending": 3}
+    with pytest.raises(Refused, match="Say what you found"), doubt.committed() as session, session.begin():
+        operations.resume(session, doubt.campaign_id, doubt.id_of("anita"))
 
 
 def test_a_stopped_or_ended_campaign_sends_nothing_again(doubt):

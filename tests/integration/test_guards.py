@@ -233,6 +233,32 @@ def test_the_campaign_that_is_paused_is_no_longer_looked_at(mailing):
     assert mailing.id not in guarding.of_sending(mailing.session)
 
 
+def ended(mailing, ago: str) -> None:
+    for change in (
+        f"campaigns SET state = 'sent', ended_at = now() - interval '{ago}' WHERE id",
+        "mandates SET state = 'finished' WHERE campaign_id",
+    ):
+        mailing.session.execute(text(f"UPDATE {change} = :c"), {"c": mailing.id})
+    mailing.session.expire_all()
+
+
+def test_a_campaign_that_ended_is_watched_for_a_week_and_warned_of(mailing):
+    """A fast one is over before anybody has read it."""
+    mailing.handed_over(1000)
+    ended(mailing, "8 days")
+    assert mailing.id not in guarding.of_sending(mailing.session)
+    ended(mailing, "6 days")
+    assert mailing.id in guarding.of_sending(mailing.session)
+    mailing.came_back("complained", 5)
+    assert mailing.look()[0] == ("", "complaints", "stop")
+    assert mailing.events[-1] == (
+        "Look at this before you write again: 5 of 1000 complained (0.50%). The limit is 0.3%"
+    )
+    assert mailing.state[0] == "sent"
+    assert mailing.look() == [], "said once"
+    assert guards.stopped(mailing.session, mailing.id)
+
+
 def test_whoever_is_at_a_stopped_domain_is_not_picked_and_waits(sends):
     """Their rows are untouched, so nobody is lost when a person lets the domain go."""
     with sends.sessions() as session, session.begin():
