@@ -32,7 +32,7 @@ check: $(READY)  ## the quick checks: style, types, import contracts, templates,
 
 test: $(READY) browser  ## everything: check, then integration, web, faults and the browser
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/unit $(ARGS) tests
+	@$(BIN)/pytest -q -n 3 --dist loadfile --ignore=tests/unit $(ARGS) tests
 
 bench: $(READY)  ## measure: ARGS="NAME --n N"; prints one JSON line a result
 	@$(BIN)/python -P -m workers.cli bench $(ARGS)
