@@ -12,6 +12,7 @@ from mailer.inbox import write_message
 from tests.mailed import standing
 
 WIDTHS = (320, 375, 768, 1280)
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 BAD_REQUEST = "status of 400"
 
@@ -19,7 +20,7 @@ BAD_REQUEST = "status of 400"
 def look(page, *, target=44):
     """Axe finds nothing, nothing scrolls sideways, and every target is large enough, in each width and scheme.
 
-    Axe is slow: narrow in light and wide in dark have between them every layout and every colour.
+    Axe is slow: it looks at everything once, narrow and in light, and in dark at the colours.
     """
     for scheme, width in itertools.product(("light", "dark"), WIDTHS):
         page.emulate_media(color_scheme=scheme)
@@ -27,7 +28,7 @@ def look(page, *, target=44):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert small_targets(page, target) == [], f"{width} {scheme}"
         if (scheme, width) in {("light", 320), ("dark", 1280)}:
-            found = Axe().run(page, options=RULES)
+            found = Axe().run(page, options=RULES if scheme == "light" else COLOURS)
             assert found.violations_count == 0, f"{width} {scheme}: {found.generate_report()}"
     assert page.locator("h1:visible").count() == 1
 
