@@ -110,14 +110,15 @@ def fold_waiting(engine: Engine, limit: int = 100, *, seconds: float = 1.0) -> i
     """Fold stop requests that were answered before they could be written down; return how many. For the clock.
 
     Takes at most about `seconds`, and waits for nobody: the gate reads open requests, so no hurry is worth
-    holding up the clock's other duties. One that can't be folded is logged and holds up none of the others.
+    holding up the clock's other duties. One that can't be folded is logged and holds up none of the others: they are
+    taken in no order (what a stop ends is told by its sequence), so that the same ones don't come first every time.
     """
     until = time.monotonic() + seconds
     folded = 0
     with Session(engine) as session:
         waiting = session.execute(
             text("""SELECT id, customer_id, address_hash, scope FROM stop_requests
-                     WHERE folded_at IS NULL ORDER BY id LIMIT :limit"""),
+                     WHERE folded_at IS NULL ORDER BY random() LIMIT :limit"""),
             {"limit": limit},
         ).all()
         session.commit()

@@ -13,7 +13,8 @@ from typing import Any
 
 from mailer import quoted
 from mailer.expressions import Scope
-from mailer.stencils import BYTES, WORDS, Stencil
+from mailer.inks import BYTES, WORDS
+from mailer.stencils import Stencil
 from mailer.templating import HTML, TEXT
 
 SAME_FOR_ALL = ("assets", "campaign", "purpose", "sender")

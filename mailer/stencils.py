@@ -6,9 +6,7 @@ stencil is not the judge of a mail: what it can't do (`Unplanned`, or any error 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -16,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from jinja2 import nodes
 from markupsafe import escape
 
-from mailer import quoted
 from mailer.expressions import Ask, Known, Reader, Scope, Unplanned
+from mailer.inks import Ink
 from mailer.templating import parsed, path_of
 
 if TYPE_CHECKING:
@@ -30,15 +28,6 @@ Part: TypeAlias = T | Hole[T]
 
 FRAGMENTS = 1024
 """Turns of one loop that are remembered: a product's card comes again for everybody who wants that product."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ink(Generic[T]):
-    """How pieces are written: what becomes of the template's own words, what of a value, what stands between two."""
-
-    constant: Callable[[str], T]
-    printed: Callable[[Any], T]
-    joint: T
 
 
 class Stencil(Generic[T]):
@@ -284,29 +273,3 @@ def _paths(body: Iterable[nodes.Node]) -> Iterator[str]:
             yield path
         else:
             yield from _paths(node.iter_child_nodes())
-
-
-# -- the two inks -------------------------------------------------------------------------------------------
-
-
-_MARKUP = re.compile("""[&<>"']""")
-
-
-@lru_cache(8192)
-def _again(value: str) -> bytes:
-    return quoted.encode(str(escape(value)))
-
-
-def _html(value: Any) -> bytes:
-    if value.__class__ is not str:
-        return quoted.encode(str(escape(value)))
-    if len(value) <= quoted.SHORT:
-        return _again(value)
-    # What is longer is somebody's own, a signed link: it doesn't come again, and mostly has nothing to escape.
-    return quoted.encode(str(escape(value)) if _MARKUP.search(value) else value)
-
-
-BYTES: Ink[bytes] = Ink(quoted.encode, _html, quoted.SOFT_BREAK)
-"""Escaped for HTML and in quoted-printable."""
-WORDS: Ink[str] = Ink(str, str, "")
-"""As they are."""

@@ -13,11 +13,12 @@ from markupsafe import Markup
 
 from mailer import merge_fields, quoted
 from mailer.expressions import Unplanned
+from mailer.inks import BYTES, WORDS
 from mailer.message import Marketing, Sender, build
 from mailer.plans import Plan, settled
 from mailer.render import Compiled, Renderer, compile_source
 from mailer.starters import starting_kinds, starting_source
-from mailer.stencils import BYTES, FRAGMENTS, WORDS, Stencil
+from mailer.stencils import FRAGMENTS, Stencil
 from mailer.templating import HTML, TEXT
 
 SENDER = Sender("Anaar Home", "hello@mail.example.com", "mail.example.com")

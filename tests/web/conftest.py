@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import wsgi
+from tests.desks import Desk
 from tests.mailed import mailed
 
 
@@ -36,3 +37,11 @@ def mail(committed, keys):
         return mailed(committed.sessions, keys, *args, **facts)
 
     return mail
+
+
+@pytest.fixture
+def desk(committed):
+    """The operators' side: their application, and who works there."""
+    desk = Desk(committed)
+    yield desk
+    desk.close()

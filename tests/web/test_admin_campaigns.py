@@ -9,14 +9,6 @@ from sqlalchemy import select
 from campaigns.models import Approval, Campaign
 from campaigns.web.acts import TEST_SENDER
 from mailer.models import Revision
-from tests.desks import Desk
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
 
 
 @pytest.fixture

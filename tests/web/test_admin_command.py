@@ -7,15 +7,8 @@ from click.testing import CliRunner
 
 from config.settings import Settings
 from tests.conftest import ROOT_KEY
-from tests.desks import HOST, Desk
+from tests.desks import HOST
 from workers.commands.admin import command
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
 
 
 @pytest.fixture

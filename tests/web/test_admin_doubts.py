@@ -6,14 +6,6 @@ import pytest
 from sqlalchemy import text
 
 from mailer.models import ResendRequest
-from tests.desks import Desk
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
 
 
 @pytest.fixture

@@ -7,14 +7,6 @@ import pytest
 from sqlalchemy import text
 
 from tests import factories
-from tests.desks import Desk
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
 
 
 @pytest.fixture

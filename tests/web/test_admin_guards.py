@@ -7,14 +7,6 @@ from sqlalchemy import text
 
 from campaigns.options import Options
 from campaigns.web import form
-from tests.desks import Desk
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
 
 
 @pytest.fixture

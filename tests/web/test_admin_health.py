@@ -7,14 +7,7 @@ from sqlalchemy import text
 
 from mailer import condition, metrics, optout
 from tests import factories
-from tests.desks import HOST, Desk
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
+from tests.desks import HOST
 
 
 @pytest.fixture

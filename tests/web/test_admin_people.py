@@ -9,14 +9,7 @@ from sqlalchemy import select, text
 from mailer.consent import ledger
 from mailer.models import Address, ConsentState, OperatorAct
 from tests import factories
-from tests.desks import HOST, Desk
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
+from tests.desks import HOST
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from mailer.models import Operator
 from mailer.web.edge import transaction
 from mailer.web.rates import bucket, count, network_of
 from mailer.web.signin import TRIES_OF_ACCOUNT, TRIES_OF_NETWORK, WINDOW, make_operator
-from tests.desks import PASSWORD, Desk
+from tests.desks import PASSWORD
 
 PAGES = [
     "/",
@@ -70,13 +70,6 @@ ACTS = [
     "/kept/1/person",
     "/kept/1/decision",
 ]
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
 
 
 def test_a_stranger_is_asked_to_sign_in_on_every_page(desk):

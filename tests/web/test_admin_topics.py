@@ -5,15 +5,6 @@ import re
 import pytest
 from sqlalchemy import text
 
-from tests.desks import Desk
-
-
-@pytest.fixture
-def desk(committed):
-    desk = Desk(committed)
-    yield desk
-    desk.close()
-
 
 @pytest.fixture
 def meera(desk):

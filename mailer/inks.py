@@ -1,0 +1,47 @@
+"""PURE: how the pieces of a mail are written: for HTML, escaped and in quoted-printable; or as the words they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+from markupsafe import escape
+
+from mailer import quoted
+
+T = TypeVar("T", str, bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Ink(Generic[T]):
+    """How pieces are written: what becomes of the template's own words, what of a value, what stands between two."""
+
+    constant: Callable[[str], T]
+    printed: Callable[[Any], T]
+    joint: T
+
+
+_MARKUP = re.compile("""[&<>"']""")
+
+
+@lru_cache(8192)
+def _again(value: str) -> bytes:
+    return quoted.encode(str(escape(value)))
+
+
+def _html(value: Any) -> bytes:
+    if value.__class__ is not str:
+        return quoted.encode(str(escape(value)))
+    if len(value) <= quoted.SHORT:
+        return _again(value)
+    # What is longer is somebody's own, a signed link: it doesn't come again, and mostly has nothing to escape.
+    return quoted.encode(str(escape(value)) if _MARKUP.search(value) else value)
+
+
+BYTES: Ink[bytes] = Ink(quoted.encode, _html, quoted.SOFT_BREAK)
+"""Escaped for HTML and in quoted-printable."""
+WORDS: Ink[str] = Ink(str, str, "")
+"""As they are."""
