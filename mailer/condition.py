@@ -180,15 +180,16 @@ def _notices(session: Session) -> tuple[Level, str, Mapping[str, float]]:
 
 def _providers(session: Session) -> tuple[Level, str, Mapping[str, float]]:
     found = session.execute(
-        text("""SELECT provider AS what, until, reason FROM provider_rests WHERE until > clock_timestamp()
-                UNION ALL SELECT provider, until, reason FROM provider_circuits WHERE until > clock_timestamp()
-                UNION ALL SELECT domain || ' by ' || provider, until, reason FROM domain_states
-                           WHERE until > clock_timestamp() ORDER BY 1 LIMIT 20""")
+        text("""SELECT what, reason, extract(epoch FROM until - clock_timestamp()) AS left FROM (
+                  SELECT provider AS what, until, reason FROM provider_rests
+                  UNION ALL SELECT provider, until, reason FROM provider_circuits
+                  UNION ALL SELECT domain || ' by ' || provider, until, reason FROM domain_states) s
+                 WHERE until > clock_timestamp() ORDER BY what LIMIT 20""")
     ).all()
     figures = {"left_alone": len(found)}
     if not found:
         return "ok", "None asked to be left alone.", figures
-    who = "; ".join(f"{row.what} until {row.until:%H:%M} UTC ({row.reason or 'asked to wait'})" for row in found)
+    who = "; ".join(f"{row.what} for {_span(float(row.left))} more ({row.reason or 'asked to wait'})" for row in found)
     return "warn", f"Left alone for now: {who}. Everybody else gets theirs.", figures
 
 
@@ -245,6 +246,10 @@ def _count(count: int, thing: str) -> str:
 
 
 def _ago(seconds: float) -> str:
+    return f"{_span(seconds)} ago"
+
+
+def _span(seconds: float) -> str:
     if seconds < 120:
-        return f"{seconds:.0f} seconds ago"
-    return f"{seconds / 60:.0f} minutes ago" if seconds < 7200 else f"{seconds / 3600:.0f} hours ago"
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"

@@ -230,6 +230,21 @@ def test_twenty_parallel_opt_outs_of_one_person_are_one_no(sends):
     assert sends.query("SELECT count(*) AS n FROM suppressions")[0].n == 1
 
 
+def test_a_stop_that_can_not_be_folded_just_now_keeps_no_later_one_waiting(sends):
+    """The clock takes a few at a time, and not always the same ones: the oldest may belong to somebody who is held."""
+    held, other = sends.people(2)
+    sends.run(
+        "INSERT INTO stop_requests (customer_id, scope, source) VALUES (:a, 'all', 'x'), (:b, 'all', 'x')",
+        a=held,
+        b=other,
+    )
+    with sends.sessions() as holding, holding.begin():
+        ledger.lock_customers(holding, [held])
+        tries = range(60)  # one of two by chance each time: 2 ** -60 that it is never the other
+        assert any(optout.fold_waiting(sends.engine, limit=1) for _ in tries)
+    assert [row.customer_id for row in sends.query("SELECT * FROM stop_requests WHERE folded_at IS NULL")] == [held]
+
+
 def test_a_new_yes_is_not_wiped_out_by_an_old_stop_of_the_same_address(sends):
     """The stop is folded before the yes; the clock that folds the rest later finds it already said."""
     person = sends.people(1)[0]

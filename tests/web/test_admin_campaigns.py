@@ -4,7 +4,7 @@ import re
 from html import unescape
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from campaigns.models import Approval, Campaign
 from campaigns.web.acts import TEST_SENDER
@@ -304,11 +304,19 @@ def test_today_shows_what_is_in_doubt(desk, anita, farhan):
 
 def test_the_hold_is_on_every_page(desk, anita):
     with desk.committed() as session, session.begin():
-        from sqlalchemy import text
-
         session.execute(text("UPDATE installation SET hold = true, hold_reason = 'By Anita', hold_since = now()"))
     for path in ("/", "/campaigns", "/people/"):
         assert "Everything is on hold" in anita.get(path).text
+
+
+def test_while_everything_is_on_hold_no_page_says_that_something_is_being_sent(desk, anita, farhan):
+    desk.people(2)
+    desk.settle(desk.sending("anita", "farhan"), "accepted", 1)
+    live = 'class="af-status af-live"'
+    assert live in anita.get("/people/").text
+    with desk.committed() as session, session.begin():
+        session.execute(text("UPDATE installation SET hold = true, hold_reason = 'By Anita', hold_since = now()"))
+    assert live not in anita.get("/people/").text
 
 
 def test_the_preview_is_closed_off(desk, anita):
