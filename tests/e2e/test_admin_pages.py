@@ -41,6 +41,7 @@ def look(page):
 
     Axe is slow: it looks at everything once, narrow and in light, and in dark at the colours.
     """
+    page.wait_for_load_state()  # a click may just have led here
     page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true })")
     for scheme, width in itertools.product(("light", "dark"), WIDTHS):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # else axe measures half-way colours

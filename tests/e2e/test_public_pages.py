@@ -22,6 +22,7 @@ def look(page, *, target=44):
 
     Axe is slow: it looks at everything once, narrow and in light, and in dark at the colours.
     """
+    page.wait_for_load_state()  # a click may just have led here
     for scheme, width in itertools.product(("light", "dark"), WIDTHS):
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})

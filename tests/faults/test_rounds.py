@@ -68,5 +68,5 @@ def test_the_numbers_are_those_of_all_rounds(played):
 def test_a_planted_bug_is_seen(played, bug, kind, harm, promise):
     """Without this a harness that sees nothing would look like a program without a fault."""
     played.installation.plant(bug, kind)
-    verdict = played.one([harm], patience=6.0 if kind == "clock" else 1.0)
+    verdict = played.one([harm], patience=25.0 if kind == "clock" else 1.0)
     assert getattr(verdict, promise) > 0, played.last
