@@ -13,6 +13,7 @@ import base64
 import binascii
 import hmac
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -20,6 +21,7 @@ from uuid import UUID
 
 from config.keys import Keys
 from mailer.errors import UnknownPurpose
+from mailer.seals import Seal
 
 
 class Kind(StrEnum):
@@ -50,6 +52,7 @@ NO_DELIVERY = UUID(int=0)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IN_EVERY_MAIL = (Kind.UNSUBSCRIBE, Kind.PREFERENCES, Kind.WHY)
 _TO_URL = bytes.maketrans(b"+/", b"-_")
+_BAD_REF = f"A customer's reference has {REF_BYTES} bytes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,26 @@ class MailLinks:
     why: str
 
 
+class BatchLinks:
+    """Writes the links of one batch of mails: the same words as `Links.for_mail`, each only when it is asked for."""
+
+    __slots__ = ("_end", "_seals", "_start", "_starts")
+
+    def __init__(self, start: bytes, end: bytes, starts: Mapping[Kind, bytes], seals: Mapping[Kind, Seal]) -> None:
+        self._start, self._end, self._starts, self._seals = start, end, starts, seals
+
+    def head(self, customer_ref: bytes, delivery_id: UUID) -> bytes:
+        """Return what all links of one mail begin with, to be given to what `kind` returns."""
+        if len(customer_ref) != REF_BYTES:
+            raise ValueError(_BAD_REF)
+        return self._start + _in_letters(customer_ref + delivery_id.bytes + self._end)
+
+    def kind(self, kind: Kind) -> Callable[[bytes], str]:
+        """Return what makes a link of this kind of a head."""
+        start, seal = self._starts[kind], self._seals[kind]
+        return lambda head: _signed(start, head, seal)
+
+
 class Links:
     """Writes and reads links under `keys`; `public_url` is https and the address that customers see."""
 
@@ -84,8 +107,8 @@ class Links:
         self._base = public_url.rstrip("/")
         self._key_id = key_id
         # Four links in every mail: what is the same in all links of a kind is put together once.
-        self._starts = {kind: f"{self._base}/{path}/" for kind, path in PATHS.items()}
-        self._secrets = {kind: keys.derive(_name(kind), key_id) for kind in Kind}
+        self._starts = {kind: f"{self._base}/{path}/".encode() for kind, path in PATHS.items()}
+        self._seals = {kind: Seal(keys.derive(_name(kind), key_id)) for kind in Kind}
 
     def for_mail(
         self, customer_ref: bytes, purpose: str, delivery_id: UUID, *, issued_at: datetime, language: str = "en"
@@ -93,6 +116,11 @@ class Links:
         """Return the links of one mail to one person."""
         head = self._head(_body(customer_ref, delivery_id, purpose, language, issued_at))
         return MailLinks(*[self._url(kind, head) for kind in _IN_EVERY_MAIL])
+
+    def of_batch(self, purpose: str, *, issued_at: datetime, language: str = "en") -> BatchLinks:
+        """Return what writes the links of many mails, all of one purpose, language and day."""
+        start, end = b"v1.%02d." % self._key_id, _about_all(purpose, language, issued_at)
+        return BatchLinks(start, end, self._starts, self._seals)
 
     def unsubscribe(
         self,
@@ -159,18 +187,22 @@ class Links:
         return None if _expired(claim, now) else claim
 
     def _url(self, kind: Kind, head: bytes) -> str:
-        return self._starts[kind] + self._token(kind, head)
+        return _signed(self._starts[kind], head, self._seals[kind])
 
     def _head(self, body: bytes) -> bytes:
         """What every link with this body begins with, whatever its kind."""
         return b"v1.%02d.%b" % (self._key_id, _in_letters(body))
 
     def _token(self, kind: Kind, head: bytes) -> str:
-        return (head + b"." + _tag(self._secrets[kind], head)).decode()
+        return _signed(b"", head, self._seals[kind])
 
 
 def _name(kind: Kind) -> str:
     return f"link:{kind.value}"
+
+
+def _signed(start: bytes, head: bytes, seal: Seal) -> str:
+    return (start + head + b"." + _in_letters(seal.digest(head)[:TAG_BYTES])).decode()
 
 
 def _tag(secret: bytes, head: bytes) -> bytes:
@@ -186,15 +218,16 @@ def _body(
     ref: bytes, delivery_id: UUID | None, purpose: str | None, language: str | None, issued_at: datetime | None
 ) -> bytes:
     if len(ref) != REF_BYTES:
-        raise ValueError(f"A customer's reference has {REF_BYTES} bytes.")
+        raise ValueError(_BAD_REF)
+    return ref + (delivery_id or NO_DELIVERY).bytes + _about_all(purpose, language, issued_at)
+
+
+def _about_all(purpose: str | None, language: str | None, issued_at: datetime | None) -> bytes:
+    """The end of a body: what is the same in many mails."""
     if purpose is not None and purpose not in PURPOSES:
         raise UnknownPurpose(f"There is no purpose {purpose!r} that a link could name.")
-    return (
-        ref
-        + (delivery_id or NO_DELIVERY).bytes
-        + bytes((_place(purpose, PURPOSES), _place(language, LANGUAGES)))
-        + ((issued_at - EPOCH).days if issued_at else 0).to_bytes(DAY_BYTES, "big")
-    )
+    day = (issued_at - EPOCH).days if issued_at else 0
+    return bytes((_place(purpose, PURPOSES), _place(language, LANGUAGES))) + day.to_bytes(DAY_BYTES, "big")
 
 
 def _place(value: str | None, row: tuple[str, ...]) -> int:

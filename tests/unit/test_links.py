@@ -119,6 +119,22 @@ def test_an_opt_out_link_survives_rotation_of_the_key():
     assert rotated.verify(new.replace("v1.02.", "v1.01."), Kind.UNSUBSCRIBE, NOW) is None
 
 
+@given(
+    ref=st.binary(min_size=16, max_size=16),
+    delivery=st.uuids(),
+    purpose=st.sampled_from(PURPOSES),
+    language=st.sampled_from(LANGUAGES),
+    issued=st.datetimes(datetime(2000, 1, 1), datetime(2140, 1, 1), timezones=st.just(UTC)),
+)
+def test_the_links_of_a_batch_are_those_of_each_mail(ref, delivery, purpose, language, issued):
+    batch = LINKS.of_batch(purpose, issued_at=issued, language=language)
+    head = batch.head(ref, delivery)
+    written = [batch.kind(kind)(head) for kind in (Kind.UNSUBSCRIBE, Kind.PREFERENCES, Kind.WHY)]
+    mail = LINKS.for_mail(ref, purpose, delivery, issued_at=issued, language=language)
+    assert written == [mail.unsubscribe, mail.preferences, mail.why]
+    assert written[0] == LINKS.unsubscribe(ref, purpose, delivery, issued_at=issued, language=language)
+
+
 @pytest.mark.parametrize("days, works", [(0, True), (30, True), (31, False), (400, False)])
 def test_a_preferences_link_works_for_thirty_days(days, works):
     token = token_of(LINKS.preferences(REF, "offer", DELIVERY, issued_at=NOW))
@@ -149,5 +165,9 @@ def test_a_purpose_that_links_do_not_know_is_refused_when_writing():
         LINKS.unsubscribe(REF, "sweepstakes", DELIVERY)
     with pytest.raises(ValueError, match="16 bytes"):
         LINKS.unsubscribe(b"short", "offer", DELIVERY)
+    with pytest.raises(UnknownPurpose):
+        LINKS.of_batch("sweepstakes", issued_at=NOW)
+    with pytest.raises(ValueError, match="16 bytes"):
+        LINKS.of_batch("offer", issued_at=NOW).head(b"short", DELIVERY)
     with pytest.raises(ValueError, match="between 1 and 99"):
         Links(KEYS, "https://shop.example.com", key_id=100)
