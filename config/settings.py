@@ -217,6 +217,7 @@ class Settings(BaseModel):
     public_url: Annotated[str, AfterValidator(_public)] = Field("https://localhost", alias="PUBLIC_URL")
     root_key: Annotated[bytes, BeforeValidator(_root_key)] | None = Field(None, alias="ASKFIRST_ROOT_KEY", repr=False)
     data: Path = Field(Path("var/askfirst"), alias="ASKFIRST_DATA")
+    journal_copy: Path | None = Field(None, alias="JOURNAL_COPY")
     web_listen: Annotated[str, AfterValidator(_listen)] = Field("127.0.0.1:0", alias="WEB_LISTEN")
     web_threads: int = Field(16, alias="WEB_THREADS", ge=16, le=256)
     metrics_token: Annotated[str, Field(min_length=16)] | None = Field(None, alias="METRICS_TOKEN", repr=False)

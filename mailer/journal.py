@@ -1,8 +1,8 @@
 """Every no and every erasure, outside the database: written to files by the clock, brought back after a restore.
 
-The files (`journal/2026-11-22.jsonl` in the data folder) hold one JSON object a line, with keyed hashes and our own
-numbers, no address and no name. They are written below the oldest transaction that still runs: one that commits late
-is not missed.
+The files (`journal/2026-11-22.jsonl` in the data folder, and in `JOURNAL_COPY` if that is set) hold one JSON object
+a line, with keyed hashes and our own numbers, no address and no name. They are written below the oldest transaction that
+still runs: one that commits late is not missed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from mailer import restore
 from mailer.db import SessionFactory
+from mailer.restore import Folders
 
 FOLDER = "journal"
 AT_ONCE = 20_000
@@ -32,30 +33,60 @@ _NEW = text("""
 """)
 
 
-def export(sessions: SessionFactory, data: Path) -> int | None:
-    """Write what is new to the journal's file and tell the data folder where the database stands; return how many.
+def export(sessions: SessionFactory, folders: Folders) -> int | None:
+    """Write what is new to the journal's files and tell the folders where the database stands; return how many.
 
-    None: another process is writing, or the database is in doubt (and now on HOLD): nothing is written then.
+    None: another process is writing, or the database is in doubt (and now on HOLD): nothing is written then. A folder
+    that can't be written keeps the other from nothing; the error is raised at the end.
     """
-    data.mkdir(parents=True, exist_ok=True)
-    with _alone(data) as alone:
+    folders.data.mkdir(parents=True, exist_ok=True)
+    with _alone(folders.data) as alone:
         if not alone:
             return None
         with sessions() as session, session.begin():
-            if restore.check(session, data, keeps=True) is not None:
+            if restore.check(session, folders, keeps=True) is not None:
                 return None
+        troubles: list[OSError] = []
+        reached: dict[Path, tuple[int, tuple[int, int]]] = {}
         with sessions() as session, session.begin():
-            position = _begin_at(session, data)
-            rows = _new(session, position)
-            _append(data, rows)
+            for folder in folders.all:
+                try:
+                    reached[folder] = _catch_up(session, folder)
+                except OSError as trouble:
+                    troubles.append(trouble)
+            if not reached:
+                raise troubles[0]
             told = restore.tell(session)
-        # The database first: killed here, the folder knows less than the database, which is no doubt.
-        restore.write(data, told, (rows[-1].xact, rows[-1].id) if rows else position)
-        return len(rows)
+        # The database first: killed here, the folders know less than the database, which is no doubt.
+        troubles += _tell(folders, told, {folder: end for folder, (_, end) in reached.items()})
+    if troubles:
+        raise troubles[0]
+    return max(count for count, _ in reached.values())
 
 
-def _begin_at(session: Session, data: Path) -> tuple[int, int]:
-    witness = restore.read(data)
+def _catch_up(session: Session, folder: Path) -> tuple[int, tuple[int, int]]:
+    """Write what one folder lacks; return how many lines, and how far it got."""
+    position = _begin_at(session, folder)
+    rows = _new(session, position)
+    _append(folder, rows)
+    return len(rows), (rows[-1].xact, rows[-1].id) if rows else position
+
+
+def _tell(folders: Folders, told: restore.Standing, ends: Mapping[Path, tuple[int, int]]) -> list[OSError]:
+    troubles = []
+    known = restore.read(folders.data)
+    copied = folders.copy is not None and known is not None and known.copied
+    for folder in (folder for folder in reversed(folders.all) if folder in ends):
+        try:
+            restore.write(folder, told, ends[folder], copied=copied)
+            copied = copied or folder == folders.copy
+        except OSError as trouble:
+            troubles.append(trouble)
+    return troubles
+
+
+def _begin_at(session: Session, folder: Path) -> tuple[int, int]:
+    witness = restore.read(folder)
     if witness is None or restore.doubt(witness, restore.standing(session)) is not None:
         return (0, 0)  # accepted by a person: transactions count anew there, so all of it is written once more
     return witness.position
@@ -85,10 +116,11 @@ def line_of(row: Row[Any]) -> str:
     return json.dumps({name: value for name, value in said.items() if value is not None})
 
 
-def _append(data: Path, rows: Sequence[Row[Any]]) -> None:
+def _append(folder: Path, rows: Sequence[Row[Any]]) -> None:
     if not rows:
         return
-    file = data / FOLDER / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
+    (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)  # never its parent: a disk that isn't there is no folder
+    file = folder / FOLDER / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
     with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as output:
         if output.seek(0, os.SEEK_END) > 0:
             output.seek(-1, os.SEEK_END)
@@ -97,7 +129,7 @@ def _append(data: Path, rows: Sequence[Row[Any]]) -> None:
         output.write("".join(f"{line_of(row)}\n" for row in rows).encode())
         output.flush()
         os.fsync(output.fileno())
-    restore.sync_folder(data / FOLDER)
+    restore.sync_folder(folder / FOLDER)
 
 
 @contextmanager

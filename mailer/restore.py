@@ -4,6 +4,10 @@ The database carries an identity and a number that rises each time a file in the
 where it stands. A restored backup is behind the file, a copy elsewhere runs in another cluster, and neither knows who
 said no since. Hosts are not compared: a database may move. A clock whose folder knows nothing, of a database that some
 folder was told about, doubts it too, unless another clock ticks there: a backup on a new machine looks like that.
+
+A folder that is put back together with its database agrees with it. Only a record kept elsewhere (`JOURNAL_COPY`) knows
+better: whichever of the two knows more is believed. Who keeps no record, a worker, sends only where its own is the last
+one told, or a clock has looked within seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +43,14 @@ _HOLD = text("""
 # Whether another clock ticks there. Once in doubt it stays so: the heartbeat may be our own by then.
 _ALIVE = text("""
     SELECT (doubted_witness IS DISTINCT FROM :nonce)
-           AND EXISTS (SELECT 1 FROM heartbeats WHERE part = 'clock' AND at > clock_timestamp() - interval '10 s')
+           AND EXISTS (SELECT 1 FROM heartbeats WHERE part = 'clock' AND document @> '{"looked": true}'
+                          AND at BETWEEN clock_timestamp() - interval '10 s' AND clock_timestamp())
+      FROM installation WHERE id = 1
+""")
+_VOUCHED = text("""
+    SELECT witness <= :first OR witness_nonce = ANY(CAST(:nonces AS text[]))
+           OR EXISTS (SELECT 1 FROM heartbeats WHERE part = 'clock' AND document @> '{"looked": true}'
+                         AND at BETWEEN clock_timestamp() - interval '10 s' AND clock_timestamp())
       FROM installation WHERE id = 1
 """)
 _TELL = text("""
@@ -66,6 +78,21 @@ class Witness:
     nonce: str
     """Names this very record: a person who releases the hold accepts it and no other."""
     position: tuple[int, int] = (0, 0)
+    copied: bool = False
+    """Whether the second folder was told too. If that one knows nothing now, its disk isn't there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where records are kept: the data folder and, if there is one, a folder that no backup of the first holds."""
+
+    data: Path
+    copy: Path | None = None
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Both, or the one there is."""
+        return (self.data,) if self.copy is None else (self.data, self.copy)
 
 
 def standing(session: Session) -> Standing:
@@ -74,16 +101,18 @@ def standing(session: Session) -> Standing:
     return Standing(row.identity, _system(session), row.witness, row.witness_nonce, row.consent, row.accepted_witness)
 
 
-def read(data: Path) -> Witness | None:
-    """Return what the data folder knows; None when it was never told anything."""
+def read(folder: Path) -> Witness | None:
+    """Return what a folder knows; None when it was never told anything."""
     try:
-        raw = (data / FILE).read_bytes()
+        raw = (folder / FILE).read_bytes()
     except FileNotFoundError:
         return None
     try:
         said = json.loads(raw)
         known = Standing(said["identity"], said["system"], said["witness"], said["nonce"], said["consent"])
-        return Witness(known, said["nonce"], (int(said["position"][0]), int(said["position"][1])))
+        return Witness(
+            known, said["nonce"], (int(said["position"][0]), int(said["position"][1])), bool(said.get("copied"))
+        )
     except (ValueError, KeyError, TypeError, IndexError):
         return Witness(None, hashlib.sha256(raw).hexdigest())
 
@@ -113,28 +142,55 @@ def _behind(was: Standing, now: Standing) -> str | None:
     return None
 
 
-def check(session: Session, data: Path, *, keeps: bool = False) -> str | None:
+def check(session: Session, folders: Folders, *, keeps: bool = False) -> str | None:
     """Set HOLD if this database is in doubt, and return why. What a person has accepted is doubted no more.
 
-    `keeps`: for whoever writes the folder's record, the clock; others may have a folder that was never told anything.
+    `keeps`: for whoever writes the folders' records, the clock; others may have a folder that was never told anything.
     The caller commits.
     """
-    witness = read(data)
-    if witness is None and not keeps:
+    known = [read(folder) for folder in folders.all]
+    if not keeps and not any(known):
         return None
     now = standing(session)
-    why = doubt(witness, now)
-    nonce = f"none at {now.nonce}" if witness is None else witness.nonce
-    if witness is None and now.witness > FIRST and not session.scalar(_ALIVE, {"nonce": nonce}):
-        why = (
-            "The data folder knows nothing of this database, and another folder did: a backup on a new machine looks"
-            " like this."
-        )
+    nonce = " ".join(f"none at {now.nonce}" if one is None else one.nonce for one in known)
+    why = _first_doubt(known, now)
+    if why is None and keeps:
+        why = _missing(known) or _unknown(session, known, now, nonce)
     if why is None or nonce == now.accepted:
         return None
     if session.execute(_HOLD, {"why": why, "nonce": nonce}).first() is not None:
         acts.record(session, None, "hold_set", "installation", reason=why)
     return why
+
+
+def vouched(session: Session, folders: Folders) -> bool:
+    """Whether somebody knows that this is no old copy: our folders, told last of all, or a clock that looked just now.
+
+    For whoever hands over and keeps no record. A database that no folder was ever told about needs nobody.
+    """
+    known = [read(folder) for folder in folders.all]
+    nonces = [one.nonce for one in known if one is not None] if all(known) else []
+    return bool(session.scalar(_VOUCHED, {"first": FIRST, "nonces": nonces}))
+
+
+def _first_doubt(known: Sequence[Witness | None], now: Standing) -> str | None:
+    doubts = (doubt(one, now) for one in known)
+    return next((why for why in doubts if why is not None), None)
+
+
+def _missing(known: Sequence[Witness | None]) -> str | None:
+    if len(known) > 1 and known[0] is not None and known[0].copied and known[1] is None:
+        return "The second folder for the journal knew this database and now knows nothing: is its disk there?"
+    return None
+
+
+def _unknown(session: Session, known: Sequence[Witness | None], now: Standing, nonce: str) -> str | None:
+    if any(known) or now.witness <= FIRST or session.scalar(_ALIVE, {"nonce": nonce}):
+        return None
+    return (
+        "The data folder knows nothing of this database, and another folder did: a backup on a new machine looks"
+        " like this."
+    )
 
 
 def tell(session: Session) -> Standing:
@@ -145,8 +201,8 @@ def tell(session: Session) -> Standing:
     return Standing(now.identity, now.system, told, nonce, now.consent)
 
 
-def write(data: Path, told: Standing, position: tuple[int, int]) -> None:
-    """Let the data folder know, whole or not at all, readable by its owner only."""
+def write(folder: Path, told: Standing, position: tuple[int, int], *, copied: bool = False) -> None:
+    """Let a folder know, whole or not at all, readable by its owner only."""
     said: dict[str, Any] = {
         "identity": told.identity,
         "system": told.system,
@@ -154,15 +210,16 @@ def write(data: Path, told: Standing, position: tuple[int, int]) -> None:
         "nonce": told.nonce,
         "consent": told.consent,
         "position": position,
+        "copied": copied,
     }
-    half = data / f".{FILE}.{os.getpid()}"
+    half = folder / f".{FILE}.{os.getpid()}"
     half.unlink(missing_ok=True)
     with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
         json.dump(said, output)
         output.flush()
         os.fsync(output.fileno())
-    half.rename(data / FILE)
-    sync_folder(data)
+    half.rename(folder / FILE)
+    sync_folder(folder)
 
 
 def sync_folder(folder: Path) -> None:

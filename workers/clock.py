@@ -26,6 +26,7 @@ from mailer import comparing, digest, notices, optout, reaper
 from mailer.consent.links import Links
 from mailer.db import create_engine_from, session_factory
 from mailer.feedback.applying import BATCH, Applier
+from mailer.restore import Folders
 from workers import actors
 from workers.broker import make_broker, waiting
 from workers.errands import Errands, make_errands
@@ -64,7 +65,8 @@ def run(settings: Settings) -> None:
     applier = Applier(engine, keys, Links(keys, settings.public_url))
     broker = make_broker(required(settings.redis_url, "REDIS_URL"))
     errands = make_errands(settings, engine)
-    clock = Clock(engine, broker, settings.workers, settings.data, make_lists(settings), applier, keys, errands)
+    lists, copy = make_lists(settings), settings.journal_copy
+    clock = Clock(engine, broker, settings.workers, settings.data, lists, applier, keys, errands, copy)
     while not stop.is_set():
         began = time.monotonic()
         clock.tick()
@@ -84,6 +86,7 @@ class Clock:
         applier: Applier | None = None,
         keys: Keys | None = None,
         errands: Errands | None = None,
+        copy: Path | None = None,
     ) -> None:
         self._engine = engine
         self._data = data
@@ -92,7 +95,7 @@ class Clock:
         self._workers = workers
         self._ticks = 0
         self._settled: dict[int, int] = {}
-        self._watchman = Watchman(self._sessions, data, self._queue)
+        self._watchman = Watchman(self._sessions, Folders(data, copy), self._queue)
         self._swept: set[tuple[int, str]] = set()
         self._lists = lists
         self._keys = keys

@@ -36,7 +36,7 @@ from workers.broker import make_broker
 from workers.carriers import BATCH_MOST, Carrier, Carriers
 from workers.dispatch import Dispatcher
 from workers.pacing import Paced
-from workers.startup import check_database, check_deadlines, check_restored, check_root_key
+from workers.startup import check_database, check_deadlines, check_root_key, folders, may_hand_over
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -52,7 +52,7 @@ def run_worker(settings: Settings, queue: str) -> None:
     stop = stop_on_signal()
     with dispatching(settings, stop) as dispatcher:
         broker = make_broker(required(settings.redis_url, "REDIS_URL"))
-        actors.declare(broker, checked(dispatcher.run, lambda: check_restored(dispatcher.sessions, settings.data)))
+        actors.declare(broker, checked(dispatcher.run, lambda: may_hand_over(dispatcher.sessions, folders(settings))))
         broker.emit_after("process_boot")  # starts the time limit's own thread, as the dramatiq command would
         worker = Worker(broker, queues={queue}, worker_threads=1, worker_timeout=500)
         worker.start()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import structlog
 from sqlalchemy import Engine, text
 
 from config.keys import Keys
+from config.settings import Settings
 from mailer import restore
 from mailer.db import IDLE_IN_TRANSACTION, SessionFactory
 from mailer.delivery import WINDOW_SECONDS
 from mailer.optout import PATIENCE
 from mailer.providers.base import HAND_OVER_SECONDS
+from mailer.restore import Folders
 from workers.engines.places import EngineProblem
 
 log = structlog.get_logger(__name__)
@@ -46,16 +46,34 @@ def check_deadlines() -> None:
         raise EngineProblem("W + D must be shorter than idle_in_transaction_session_timeout.")
 
 
-def check_restored(sessions: SessionFactory, data: Path, *, keeps: bool = False) -> bool:
+def folders(settings: Settings) -> Folders:
+    """Return where this installation keeps what it knows of its database."""
+    return Folders(settings.data, settings.journal_copy)
+
+
+def check_restored(sessions: SessionFactory, where: Folders, *, keeps: bool = False) -> bool:
     """Whether this is the database that ran here last, as far on as it was; else everything is on HOLD now.
 
-    `keeps`: this process writes the data folder's record (`mailer.restore.check`).
+    `keeps`: this process writes the folders' records (`mailer.restore.check`).
     """
     with sessions() as session, session.begin():
-        why = restore.check(session, data, keeps=keeps)
+        why = restore.check(session, where, keeps=keeps)
     if why is not None:
         log.error("restored_database", why=why)
     return why is None
+
+
+def may_hand_over(sessions: SessionFactory, where: Folders) -> bool:
+    """Whether a worker may begin: no doubt, and somebody knows that there is none. Else it waits for a clock."""
+    if not check_restored(sessions, where):
+        return False
+    with sessions() as session:
+        known = restore.vouched(session, where)
+    if not known:
+        log.warning(
+            "nobody_knows_this_database", why="It may be an old copy, and no clock has looked: nothing is sent."
+        )
+    return known
 
 
 def check_root_key(engine: Engine, keys: Keys) -> None:

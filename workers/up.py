@@ -21,6 +21,7 @@ from typing import Never
 
 from config.settings import Settings
 from mailer.db import create_engine_from, migrate, session_factory
+from mailer.restore import Folders
 from workers import installation
 from workers.engines import places, postgres, valkey
 from workers.engines.places import EngineProblem
@@ -196,7 +197,7 @@ def make_ready(settings: Settings, folder: Path | None = None) -> None:
         migrate(owner, app_role=engine.url.username if owner != settings.database_url else None)
         check_database(engine)
         if folder is not None:
-            check_restored(session_factory(engine), folder, keeps=True)
+            check_restored(session_factory(engine), Folders(folder, settings.journal_copy), keeps=True)
     finally:
         engine.dispose()
 

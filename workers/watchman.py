@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 from sqlalchemy import text
@@ -14,6 +13,7 @@ from campaigns import guarding
 from mailer import canary, journal
 from mailer.db import SessionFactory
 from mailer.guards import Watch
+from mailer.restore import Folders
 from workers.startup import check_restored
 
 log = structlog.get_logger(__name__)
@@ -30,24 +30,27 @@ _BEAT = text("""
 class Watchman:
     """Looks at one thing after another; what can't be looked at hides nothing else."""
 
-    def __init__(self, sessions: SessionFactory, data: Path, queue: Callable[[], int]) -> None:
+    def __init__(self, sessions: SessionFactory, folders: Folders, queue: Callable[[], int]) -> None:
         self._sessions = sessions
-        self._data = data
+        self._folders = folders
         self._queue = queue
         self._watch = Watch()
         self._told = float("-inf")
+        self._looked = False
         self._journal: dict[str, object] = {"journal": None}
 
     def look_at_database(self) -> None:
         """See at every tick whether it was restored; every few seconds write its journal."""
-        if not check_restored(self._sessions, self._data, keeps=True):
+        self._looked = False
+        if not check_restored(self._sessions, self._folders, keeps=True):
             self._journal = {"journal": "in doubt"}
             return
+        self._looked = True
         if time.monotonic() - self._told < TELL_SECONDS:
             return
         self._told = time.monotonic()
         self._journal = {"journal": "failed"}
-        while (written := journal.export(self._sessions, self._data)) == journal.AT_ONCE:
+        while (written := journal.export(self._sessions, self._folders)) == journal.AT_ONCE:
             pass
         self._journal = {"journal": "written" if written is not None else "by another"}
 
@@ -72,6 +75,6 @@ class Watchman:
         except Exception as trouble:  # noqa: BLE001  (whatever a broker raises: that it doesn't answer is the news)
             queue = None
             log.warning("broker_silent", why=type(trouble).__name__)
-        document = json.dumps({"queue": queue, **self._journal})
+        document = json.dumps({"queue": queue, "looked": self._looked, **self._journal})
         with self._sessions() as session, session.begin():
             session.execute(_BEAT, {"part": "clock", "document": document})

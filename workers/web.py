@@ -15,7 +15,7 @@ from config.logging import configure, get_logger
 from config.settings import Settings
 from mailer.db import create_engine_from, session_factory
 from workers.launch import PR_SET_PDEATHSIG, load_prctl
-from workers.startup import check_restored
+from workers.startup import check_restored, folders
 
 GRACEFUL_SECONDS = 1
 """For requests that run when we stop. An opt-out answers within 1.03 s, and its first commit is at once."""
@@ -71,7 +71,7 @@ def look_at_database(settings: Settings) -> None:
         return
     engine = create_engine_from(settings.database_url, name="askfirst web", connect_args={"connect_timeout": 3})
     try:
-        check_restored(session_factory(engine), settings.data)
+        check_restored(session_factory(engine), folders(settings))
     except DBAPIError as trouble:
         get_logger(__name__).warning("database_not_looked_at", why=type(trouble.orig).__name__)
     finally:

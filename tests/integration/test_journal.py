@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from mailer import journal, journal_back, optout
 from mailer.consent import ledger
+from mailer.restore import Folders
 from mailer.suppression import HARD_BOUNCE, lock_addresses, suppress
 from tests import factories
 from tests.conftest import ROOT_KEY
@@ -24,7 +25,7 @@ def data(tmp_path):
 
 def export(sends, data):
     sends.settled()
-    return journal.export(sends.sessions, data)
+    return journal.export(sends.sessions, Folders(data))
 
 
 def lines(data):
@@ -67,7 +68,7 @@ def test_a_no_that_commits_late_is_not_missed(sends, data):
     with sends.sessions() as slow:
         ledger.withdraw(slow, late, "all", source="helpline")
         stop(sends, early)
-        assert journal.export(sends.sessions, data) == 0, "nothing above the oldest running transaction"
+        assert journal.export(sends.sessions, Folders(data)) == 0, "nothing above the oldest running transaction"
         slow.commit()
     assert export(sends, data) == 4
     assert kinds(data).count("withdraw") == 2

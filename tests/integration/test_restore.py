@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import stat
 
 import pytest
@@ -12,9 +13,11 @@ from sqlalchemy import make_url, text
 from mailer import hold, journal, journal_back, optout, restore
 from mailer.db import create_engine_from
 from mailer.providers.memory import MemoryProvider
+from mailer.restore import Folders
 from tests.conftest import Committed
 from workers.runtime import checked
-from workers.startup import check_restored
+from workers.startup import check_restored, may_hand_over
+from workers.watchman import Watchman
 
 
 @pytest.fixture
@@ -29,12 +32,12 @@ def held(sends) -> str | None:
 
 def told(sends, data):
     sends.settled()
-    assert journal.export(sends.sessions, data) is not None
+    assert journal.export(sends.sessions, Folders(data)) is not None
     return json.loads((data / restore.FILE).read_text())
 
 
 def is_sound(sends, data):
-    return check_restored(sends.sessions, data)
+    return check_restored(sends.sessions, Folders(data))
 
 
 def test_the_database_that_ran_here_last_is_not_doubted(sends, data):
@@ -93,7 +96,7 @@ def test_a_record_that_can_not_be_read_is_a_doubt(sends, data, broken):
 def test_nothing_is_written_over_what_is_known_while_in_doubt(sends, data):
     before = told(sends, data)
     sends.run("UPDATE installation SET witness = 0")
-    assert journal.export(sends.sessions, data) is None
+    assert journal.export(sends.sessions, Folders(data)) is None
     assert json.loads((data / restore.FILE).read_text()) == before
 
 
@@ -113,25 +116,27 @@ def test_a_person_accepts_this_copy_and_no_other(sends, data):
 
 def beat(sends, ago):
     sends.run("DELETE FROM heartbeats")
-    sends.run(f"INSERT INTO heartbeats (part, at, document) VALUES ('clock', now() - interval '{ago}', '{{}}')")
+    beats = """INSERT INTO heartbeats (part, at, document)
+               VALUES ('clock', now() - CAST(:ago AS interval), CAST(:document AS jsonb))"""
+    sends.run(beats, ago=ago, document='{"looked": true}')
 
 
 def test_a_backup_on_a_new_machine_starts_in_hold_until_a_person_accepts_it(sends, data, tmp_path):
     """The folder was lost with the old machine: nothing to compare with, but the database says that there was one."""
     told(sends, data)
-    assert check_restored(sends.sessions, tmp_path, keeps=True), "killed right after the first"
+    assert check_restored(sends.sessions, Folders(tmp_path), keeps=True), "killed right after the first"
     told(sends, data)
     beat(sends, "1 day")
     new = tmp_path / "new"
-    assert journal.export(sends.sessions, new) is None
+    assert journal.export(sends.sessions, Folders(new)) is None
     assert not (new / restore.FILE).exists(), "it stays in doubt"
     assert "a backup on a new machine" in held(sends)
     beat(sends, "0 s")  # our own clock's
-    assert not check_restored(sends.sessions, new, keeps=True)
+    assert not check_restored(sends.sessions, Folders(new), keeps=True)
     with sends.sessions() as session, session.begin():
         assert hold.release(session, None, "opt-outs were put in")
     assert told(sends, new)["witness"] == 3
-    assert check_restored(sends.sessions, new, keeps=True)
+    assert check_restored(sends.sessions, Folders(new), keeps=True)
     assert held(sends) is None
 
 
@@ -141,8 +146,126 @@ def test_a_second_machine_is_no_backup(sends, data, tmp_path):
     beat(sends, "1 day")
     assert is_sound(sends, tmp_path / "a worker's"), "only whoever keeps the record asks for one"
     beat(sends, "2 s")
-    assert journal.export(sends.sessions, tmp_path / "a second clock's") is not None
+    assert journal.export(sends.sessions, Folders(tmp_path / "a second clock's")) is not None
     told(sends, data)
+    assert held(sends) is None
+
+
+def may_begin(sends, data, copy=None):
+    return may_hand_over(sends.sessions, Folders(data, copy))
+
+
+def test_a_worker_that_starts_before_any_clock_hands_nothing_over(sends, data, tmp_path):
+    """Its own folder knows nothing, so it can't tell an old copy from the real one. A clock can, and says so."""
+    elsewhere = tmp_path / "a worker's"
+    assert may_begin(sends, elsewhere), "a new installation"
+    told(sends, data)
+    told(sends, data)
+    beat(sends, "1 day")
+    assert not may_begin(sends, elsewhere)
+    assert held(sends) is None, "it waits: nobody has to end anything"
+    sends.run("UPDATE heartbeats SET at = now() + interval '1 day'")
+    assert not may_begin(sends, elsewhere), "the backup's clock, on a machine whose time is behind"
+    sends.run("UPDATE heartbeats SET at = now(), document = '{}'")
+    assert not may_begin(sends, elsewhere), "it ticks, but could not look"
+    beat(sends, "2 s")
+    assert may_begin(sends, elsewhere)
+
+
+def test_a_worker_whose_folder_was_told_last_needs_no_clock(sends, data):
+    told(sends, data)
+    told(sends, data)
+    beat(sends, "1 day")
+    assert may_begin(sends, data)
+
+
+def test_a_worker_whose_folder_is_from_earlier_waits_for_the_clock(sends, data, tmp_path):
+    told(sends, data)
+    earlier = tmp_path / "earlier"
+    shutil.copytree(data, earlier)
+    told(sends, data)
+    beat(sends, "1 day")
+    assert not may_begin(sends, earlier)
+
+
+def test_a_clock_that_can_not_look_vouches_for_nobody(sends, data):
+    told(sends, data)
+    told(sends, data)
+    watchman = Watchman(sends.sessions, Folders(data), lambda: 0)
+    watchman.look_at_database()
+    watchman.beat()
+    assert may_begin(sends, data / "none")
+    (data / restore.FILE).unlink()
+    (data / restore.FILE).mkdir()
+    with pytest.raises(OSError, match="directory"):
+        watchman.look_at_database()
+    watchman.beat()
+    assert not may_begin(sends, data / "none")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    folder = tmp_path / "another disk"
+    folder.mkdir()
+    return folder
+
+
+def told_both(sends, data, copy):
+    sends.settled()
+    return journal.export(sends.sessions, Folders(data, copy))
+
+
+def test_a_folder_put_back_with_its_database_is_noticed_by_the_second_folder(sends, data, copy, tmp_path):
+    """Both agree, as after a machine's snapshot. Whoever kept a record elsewhere knows better, workers too."""
+    people = sends.people(2)
+    told_both(sends, data, copy)
+    old = tmp_path / "old"
+    shutil.copytree(data, old)
+    was = sends.query("SELECT witness, witness_nonce FROM installation")[0]
+    optout.stop_person(sends.engine, customer_id=people[0], scope="all", source="one_click")
+    told_both(sends, data, copy)
+    assert (copy / journal.FOLDER).is_dir()
+    assert [file.read_text() for file in (copy / journal.FOLDER).glob("*.jsonl")] == [
+        file.read_text() for file in (data / journal.FOLDER).glob("*.jsonl")
+    ]
+    sends.run("UPDATE installation SET witness = :w, witness_nonce = :n", w=was.witness, n=was.witness_nonce)
+    assert check_restored(sends.sessions, Folders(old), keeps=True), "the data folder alone can't know"
+    assert not may_begin(sends, old, copy)
+    assert "old copy" in held(sends)
+    assert journal.export(sends.sessions, Folders(old, copy)) is None
+    with sends.sessions() as session, session.begin():
+        assert hold.release(session, None, "opt-outs were put in")
+    assert told_both(sends, old, copy) is not None
+    assert may_begin(sends, old, copy)
+    assert held(sends) is None
+
+
+def test_a_second_folder_whose_disk_is_not_there_is_a_doubt(sends, data, copy):
+    told_both(sends, data, copy)
+    shutil.rmtree(copy)
+    assert told_both(sends, data, copy) is None
+    assert "is its disk there?" in held(sends)
+    copy.mkdir()  # where it would be mounted
+    assert told_both(sends, data, copy) is None
+
+
+def test_a_second_folder_that_was_never_there_keeps_the_first_from_nothing(sends, data, copy):
+    sends.people(1)
+    copy.rmdir()
+    with pytest.raises(FileNotFoundError):
+        told_both(sends, data, copy)
+    assert json.loads((data / restore.FILE).read_text())["witness"] == 1
+    assert not copy.exists(), "it is never made: an empty folder would pass for a disk"
+    copy.mkdir()
+    assert told_both(sends, data, copy) is not None
+    assert json.loads((copy / restore.FILE).read_text())["witness"] == 2
+
+
+def test_a_lost_data_folder_is_no_doubt_while_the_second_was_told_last(sends, data, copy):
+    told_both(sends, data, copy)
+    told_both(sends, data, copy)
+    shutil.rmtree(data)
+    assert told_both(sends, data, copy) is not None
     assert held(sends) is None
 
 

@@ -24,12 +24,13 @@ def export(settings: Settings) -> None:
     from mailer.journal import export as write
     from workers.installation import reachable
     from workers.runtime import required
+    from workers.startup import folders
 
     with reachable(settings) as found:
         engine = create_engine_from(required(found.database_url, "DATABASE_URL"), name="askfirst journal")
         try:
             written = 0
-            while (more := write(session_factory(engine), settings.data)) == AT_ONCE:
+            while (more := write(session_factory(engine), folders(settings))) == AT_ONCE:
                 written += more
         finally:
             engine.dispose()
