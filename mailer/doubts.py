@@ -35,7 +35,8 @@ _LOCK_COVERED = text("""
      ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
 """)
 _SEND_AGAIN = text("""
-    UPDATE deliveries d SET state = 'pending', reason = 'send_again', settled_at = NULL, resend_approved_by = :operator
+    UPDATE deliveries d SET state = 'pending', reason = 'send_again', settled_at = NULL, resend_approved_by = :operator,
+           maybe_mailed_at = d.intended_at
       FROM resend_rows r
      WHERE r.request_id = :request AND r.outcome IS NULL AND d.customer_id = r.customer_id AND d.id = r.delivery_id
        AND d.id = ANY(:ids) AND d.state = 'unconfirmed' AND d.attempt_id = r.attempt_id

@@ -77,13 +77,17 @@ _FACTS = text("""
            m.state AS mandate, m.approved_hash, m.purpose = d.purpose AS same_purpose, m.quiet_from, m.quiet_until,
            m.cap_messages, m.ends_at, i.hold,
            CASE WHEN m.cap_messages IS NULL THEN 0 ELSE (
-             SELECT count(*) FROM deliveries o WHERE o.customer_id = d.customer_id AND o.id <> d.id
-                AND o.message_class = 'marketing' AND o.state IN ('accepted', 'in_doubt', 'unconfirmed', 'handing_over')
-                AND o.intended_at > clock_timestamp() - make_interval(days => m.cap_days)) END AS recent,
+             SELECT count(*) FILTER (WHERE o.state IN ('accepted', 'in_doubt', 'unconfirmed', 'closed', 'handing_over')
+                                       AND o.intended_at > clock_timestamp() - make_interval(days => m.cap_days))
+                    + count(*) FILTER (WHERE o.maybe_mailed_at > clock_timestamp() - make_interval(days => m.cap_days))
+               FROM deliveries o WHERE o.customer_id = d.customer_id AND o.id <> d.id
+                AND o.message_class = 'marketing') END AS recent,
            CASE WHEN l.min_gap_days IS NULL THEN false ELSE EXISTS (
              SELECT 1 FROM deliveries o WHERE o.customer_id = d.customer_id AND o.id <> d.id
-                AND o.message_class = 'marketing' AND o.state IN ('accepted', 'in_doubt', 'unconfirmed', 'handing_over')
-                AND o.intended_at > clock_timestamp() - make_interval(days => l.min_gap_days)) END AS too_soon
+                AND o.message_class = 'marketing'
+                AND (o.state IN ('accepted', 'in_doubt', 'unconfirmed', 'closed', 'handing_over')
+                     AND o.intended_at > clock_timestamp() - make_interval(days => l.min_gap_days)
+                     OR o.maybe_mailed_at > clock_timestamp() - make_interval(days => l.min_gap_days))) END AS too_soon
       FROM deliveries d
       JOIN customers c ON c.id = d.customer_id
       JOIN mandates m ON m.campaign_id = d.campaign_id

@@ -1,8 +1,8 @@
 """Every no and every erasure, outside the database: written to files by the clock, brought back after a restore.
 
 The files (`journal/2026-11-22.jsonl` in the data folder, and in `JOURNAL_COPY` if that is set) hold one JSON object
-a line, with keyed hashes and our own numbers, no address and no name. They are written below the oldest transaction that
-still runs: one that commits late is not missed.
+a line, with keyed hashes and our own numbers, no address and no name. They are written below the oldest transaction
+that still runs: one that commits late is not missed.
 """
 
 from __future__ import annotations

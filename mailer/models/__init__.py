@@ -41,7 +41,7 @@ from mailer.models.deliveries import (
 )
 from mailer.models.doubts import ResendRequest, ResendRow
 from mailer.models.feedback import Alert, KeptMail, ProviderEvent, SoftBounce
-from mailer.models.guards import GuardCount, Heartbeat, JournalApplied, JournalEntry
+from mailer.models.guards import GuardCount, GuardLimit, Heartbeat, JournalApplied, JournalEntry
 from mailer.models.mandates import Installation, Mandate, Revision, SenderIdentity
 from mailer.models.operators import Operator, OperatorAct, Role
 from mailer.models.people import Address, Customer, CustomerLimit
@@ -67,6 +67,7 @@ __all__ = [
     "DeliveryAttempt",
     "DomainState",
     "GuardCount",
+    "GuardLimit",
     "Heartbeat",
     "Installation",
     "JournalApplied",

@@ -80,6 +80,8 @@ class Delivery(Base):
     resend_approved_by: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     intended_at: Mapped[datetime | None]
+    maybe_mailed_at: Mapped[datetime | None]
+    """When the message left that was sent again since: it may have arrived, whatever became of the second."""
     settled_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
     opened_at: Mapped[datetime | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, LargeBinary, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -34,6 +34,24 @@ class GuardCount(Base):
     acknowledged: Mapped[int] = mapped_column(server_default="0")
     """So many reports a person has looked at, and sent on all the same."""
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class GuardLimit(Base):
+    """What share of complaints or bounces warns and stops, where an administrator has said so. No row: the default."""
+
+    __tablename__ = "guard_limits"
+    __table_args__ = (
+        CheckConstraint("what IN ('complaints', 'bounces')", name="what"),
+        CheckConstraint(
+            "warn > 0 AND warn <= stop AND stop <= CASE what WHEN 'complaints' THEN 0.01 ELSE 0.1 END", name="sane"
+        ),
+    )
+
+    what: Mapped[str] = mapped_column(primary_key=True)
+    warn: Mapped[float]
+    stop: Mapped[float]
+    set_by: Mapped[int] = mapped_column(BigInteger, ForeignKey("operators.id"))
+    set_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class JournalEntry(Base):

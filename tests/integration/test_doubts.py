@@ -53,6 +53,11 @@ class Doubt(Staff):
         with self.committed() as session, session.begin():
             return operations.turn_down(session, self.campaign_id, request, self.id_of(who))
 
+    def is_away_for_a_moment(self):
+        self.sends.run("UPDATE customers SET account = 'deactivated'")
+        self.hand_over(MemoryProvider())
+        self.sends.run("UPDATE customers SET account = 'active'")
+
     def close_all(self, only=None):
         with self.committed() as session, session.begin():
             return operations.close(session, self.campaign_id, self.id_of("anita"), only)
@@ -111,6 +116,45 @@ def test_what_is_lost_twice_needs_two_people_again(doubt):
     doubt.a_day_passes()
     doubt.approve(doubt.ask())
     assert len(doubt.hand_over(MemoryProvider()).taken) == 3
+
+
+ENDS = {
+    "withheld": lambda doubt: doubt.is_away_for_a_moment(),
+    "cancelled": lambda doubt: doubt.sends.run("UPDATE mandates SET state = 'cancelled'"),
+    "expired": lambda doubt: doubt.sends.run("UPDATE mandates SET ends_at = clock_timestamp() - interval '1 s'"),
+    "closed": None,
+}
+
+
+@pytest.mark.parametrize("ended", ENDS)
+@pytest.mark.parametrize("limit", ["cap", "less often"])
+def test_what_may_have_arrived_counts_however_sending_it_again_ended(doubt, ended, limit):
+    """S5, S11: the first message left. No limit on how much a person gets may forget it."""
+    person = doubt.whom[0]
+    if ended == "closed":
+        doubt.close_all()
+    else:
+        doubt.approve(doubt.ask())
+        ENDS[ended](doubt)
+        with doubt.committed() as session, session.begin():
+            reaper.sweep(session, doubt.campaign_id)
+    assert doubt.sends.states()[person][0] == ended
+    if limit == "less often":
+        doubt.sends.run("INSERT INTO customer_limits (customer_id, min_gap_days) VALUES (:p, 7)", p=person)
+    doubt.sends.campaign([person], **({"cap_messages": 1, "cap_days": 7} if limit == "cap" else {}))
+    assert doubt.hand_over(MemoryProvider()).taken == []
+    assert doubt.sends.states()[person] == ("withheld", "capped" if limit == "cap" else "less_often")
+
+
+def test_a_message_and_the_one_sent_again_count_as_two(doubt):
+    """Both may have arrived: whoever may get three gets one more."""
+    person = doubt.whom[0]
+    doubt.approve(doubt.ask())
+    doubt.hand_over(MemoryProvider())
+    for wanted in ("accepted", "withheld"):
+        doubt.sends.campaign([person], cap_messages=3, cap_days=7)
+        doubt.hand_over(MemoryProvider())
+        assert doubt.sends.states()[person][0] == wanted
 
 
 def test_nobody_approves_their_own_request(doubt):
