@@ -6,7 +6,6 @@ import json
 import stat
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import text
 
 from mailer import journal, journal_back, optout
@@ -14,8 +13,6 @@ from mailer.consent import ledger
 from mailer.restore import Folders
 from mailer.suppression import HARD_BOUNCE, lock_addresses, suppress
 from tests import factories
-from tests.conftest import ROOT_KEY
-from workers.cli import main
 
 
 @pytest.fixture
@@ -186,16 +183,3 @@ def test_an_erasure_comes_back(sends, data):
     assert sends.query("SELECT count(*) AS n FROM addresses")[0].n == 0
     assert sends.query("SELECT scope FROM suppressions")[0].scope == "all"
     assert not sends.query("SELECT granted FROM consent_state")[0].granted
-
-
-def test_the_command_writes_and_brings_back(sends, committed, data):
-    (person,) = sends.people(1)
-    stop(sends, person)
-    environ = {"DATABASE_URL": committed.url, "ASKFIRST_ROOT_KEY": ROOT_KEY.hex(), "ASKFIRST_DATA": str(data)}
-    written = CliRunner().invoke(main, ["journal", "export"], env=environ)
-    assert "3 lines written" in written.output
-    (file,) = (data / journal.FOLDER).glob("*.jsonl")
-    with file.open("a") as output:
-        output.write("no line\n")
-    back = CliRunner().invoke(main, ["journal", "apply", str(file)], env=environ)
-    assert (back.exit_code, json.loads(back.output)) == (1, {"applied": 0, "known": 3, "nobody": 0, "unreadable": 1})

@@ -16,12 +16,12 @@ def command() -> None:
 
 
 @command.command()
+@click.option("--wait", default=10.0, show_default=True, help="Seconds to wait for transactions that still run.")
 @click.pass_obj
-def export(settings: Settings) -> None:
-    """Write what is new to the journal in the data folder, now."""
+def export(settings: Settings, wait: float) -> None:
+    """Write what is new to the journal in the data folder, now. Exit status 1 when not all of it could be written."""
     from mailer.db import create_engine_from, session_factory
-    from mailer.journal import AT_ONCE
-    from mailer.journal import export as write
+    from mailer.journal_whole import export_all
     from workers.installation import reachable
     from workers.runtime import required
     from workers.startup import folders
@@ -29,14 +29,14 @@ def export(settings: Settings) -> None:
     with reachable(settings) as found:
         engine = create_engine_from(required(found.database_url, "DATABASE_URL"), name="askfirst journal")
         try:
-            written = 0
-            while (more := write(session_factory(engine), folders(settings))) == AT_ONCE:
-                written += more
+            done = export_all(session_factory(engine), folders(settings), wait)
         finally:
             engine.dispose()
-    if more is None:
-        raise click.ClickException("Nothing was written: the clock is writing, or the database is in doubt (on HOLD).")
-    click.echo(f"{written + more} lines written to {settings.data / 'journal'}.")
+    if done is None:
+        raise click.ClickException("Nothing was written: the database is in doubt (on HOLD).")
+    click.echo(f"{done.lines} lines written to {settings.data / 'journal'}.")
+    if done.waiting:
+        raise click.ClickException(f"{done.waiting} wait for a transaction that is still running: run it again.")
 
 
 @command.command()
