@@ -135,7 +135,7 @@ def finished(person: Person, fields: Mapping[str, Any], encoded: Encoded) -> byt
         sender=SENDER,
         recipient=person.address,
         subject=encoded.subject,
-        html=encoded.html,
+        html=encoded.pieces,
         text=encoded.text,
         date=NOW,
         attempt_id=message_key(ATTEMPT, person.delivery_id),

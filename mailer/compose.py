@@ -132,7 +132,7 @@ class Composer:
             sender=sheet.sender,
             recipient=candidate.address or "",
             subject=rendered.subject,
-            html=rendered.html,
+            html=rendered.pieces,
             text=rendered.text,
             date=now,
             attempt_id=message_key(attempt_id, candidate.delivery_id),

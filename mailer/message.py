@@ -7,6 +7,7 @@ in `headers`, addresses in `wire_names`; whoever needs a message finds all of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -45,7 +46,7 @@ def build(
     sender: Sender,
     recipient: str,
     subject: str,
-    html: str | bytes,
+    html: str | Sequence[bytes],
     text: str | bytes,
     date: datetime,
     attempt_id: UUID,
@@ -53,22 +54,21 @@ def build(
 ) -> WireText:
     """The message, text part first, lines ending in CRLF and never over 998 octets; a notice has `marketing=None`.
 
-    Parts given as bytes are in quoted-printable already (`mailer.quoted`).
+    A text given as bytes and HTML given in pieces are in quoted-printable already (`mailer.quoted`).
     Raises BadHeader where a header would not be what it seems (RFC 5322, 2047, 2369, 2919, 5891, 8058).
     The bytes are ASCII unless the recipient's mailbox name is not; that needs SMTPUTF8 on the way (RFC 6531).
     """
-    return WireText(
-        b"".join(
-            (
-                head(sender, recipient, subject, date, attempt_id, marketing).encode(),
-                _BEFORE["plain"],
-                text if isinstance(text, bytes) else quoted.whole(text),
-                _BEFORE["html"],
-                html if isinstance(html, bytes) else quoted.whole(html),
-                _END,
-            )
+    above = b"".join(
+        (
+            head(sender, recipient, subject, date, attempt_id, marketing).encode(),
+            _BEFORE["plain"],
+            text if isinstance(text, bytes) else quoted.whole(text),
+            _BEFORE["html"],
         )
     )
+    if isinstance(html, str):
+        return WireText(b"".join((above, quoted.whole(html), _END)))
+    return WireText(quoted.join_between(above, html, _END))
 
 
 _BEFORE = {

@@ -54,15 +54,18 @@ class Plan:
         """Whether this plan is the one for these fields."""
         return all(fields.get(name) == value for name, value in self.known.items())
 
-    def fill(self, fields: Scope) -> tuple[str, bytes, bytes] | None:
-        """Return subject, HTML and text, both encoded; None where only Jinja can say what becomes of this mail."""
+    def fill(self, fields: Scope) -> tuple[str, list[bytes], bytes] | None:
+        """Return subject, HTML and text, encoded; None where only Jinja can say what becomes of this mail.
+
+        The HTML in pieces, to be joined once with all the rest.
+        """
         if self.subject is None or self.preheader is None or self.html is None or self.text is None:
             return None
         try:
             subject = one_line(self.subject.fill(fields))
             preheader = one_line(self.preheader.fill(fields))
-            html = self.html.fill({**fields, "subject": subject, "preheader": preheader})
-            return subject, html + b"\r\n", quoted.whole(tidy(self.text.fill(fields)))
+            html = self.html.pieces({**fields, "subject": subject, "preheader": preheader})
+            return subject, html, quoted.whole(tidy(self.text.fill(fields)))
         except Exception:  # noqa: BLE001  (a missing field, say: Jinja decides what becomes of it)
             return None
 

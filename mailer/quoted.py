@@ -8,12 +8,12 @@ line is longer than 76, and none begins with a dot: SMTP then has nothing to stu
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 
 SOFT_BREAK = b"=\r\n"
 LONGEST = 76
-SHORT = 100
+SHORT = 90
 """Characters of a value that may come again for somebody else: a name, a price, a link to a product."""
 _REMEMBERED = 4096
 _LONG = 4000
@@ -26,9 +26,17 @@ def whole(text: str) -> bytes:
     return b"\r\n".join([_again(line) if len(line) <= _LONG else encode(line) for line in lines]) + b"\r\n"
 
 
-def join(encoded: Iterable[bytes]) -> bytes:
+def join(encoded: Sequence[bytes]) -> bytes:
     """Return encoded pieces as one body with a line end after it."""
-    return SOFT_BREAK.join(encoded) + b"\r\n"
+    return join_between(b"", encoded, b"")
+
+
+def join_between(above: bytes, encoded: Sequence[bytes], below: bytes) -> bytes:
+    """Return encoded pieces as one body with what is above and below it: 40 KB are copied once, not three times."""
+    if len(encoded) < 2:
+        return b"".join((above, *encoded, b"\r\n", below))
+    first, last = above + encoded[0], b"".join((encoded[-1], b"\r\n", below))
+    return SOFT_BREAK.join((first, *encoded[1:-1], last))
 
 
 def encode(piece: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,11 +91,16 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One person's mail, ready for the wire: both parts in quoted-printable."""
+    """One person's mail, ready for the wire: both parts in quoted-printable, HTML in pieces that are joined once."""
 
     subject: str
-    html: bytes = field(repr=False)
+    pieces: Sequence[bytes] = field(repr=False)
     text: bytes = field(repr=False)
+
+    @property
+    def html(self) -> bytes:
+        """The HTML part as one body."""
+        return join(self.pieces)
 
 
 def compile_source(source: Source) -> Compiled:
@@ -155,14 +160,14 @@ class Renderer:
             self._plan = Plan.of(content.subject, content.preheader, content.html, content.text, settled(fields))
         parts = self._plan.fill(fields)
         # Bytes are never fewer than characters: what is short enough here is short enough there.
-        if parts is None or not parts[0] or max(map(len, parts)) > MOST_RENDERED:
+        if parts is None or not parts[0] or max(sum(map(len, parts[1])), len(parts[2])) > MOST_RENDERED:
             return None
         return Encoded(*parts)
 
     def plain(self, fields: Mapping[str, Any]) -> Encoded:
         """The mail as Jinja renders it, encoded piece by piece."""
         subject, pieces, text = self._pieces(fields)
-        return Encoded(subject, join([encode(str(piece)) for piece in pieces if piece]), whole(text))
+        return Encoded(subject, [encode(str(piece)) for piece in pieces if piece], whole(text))
 
     def letter(self, fields: Mapping[str, Any]) -> tuple[Encoded, Letter | None]:
         """The same mail as a letter, with nothing encoded; where it doesn't fit, encoded and no letter."""
@@ -170,7 +175,7 @@ class Renderer:
         letter = self._frames.letter(pieces, text)
         if letter is None:
             return self.encode(fields), None
-        return Encoded(subject, b"", b""), letter
+        return Encoded(subject, (), b""), letter
 
     def _pieces(self, fields: Mapping[str, Any]) -> tuple[str, list[str], str]:
         try:

@@ -6,25 +6,26 @@ stencil is not the judge of a mail: what it can't do (`Unplanned`, or any error 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jinja2 import nodes
 from markupsafe import escape
 
-from mailer.expressions import Ask, Known, Reader, Scope, Unplanned
+from mailer.expressions import Known, Names, Reader, Scope, Unplanned
 from mailer.inks import Ink
+from mailer.scripts import Choice, Fill, Part, Printed, Variables, Walk, filling, fragment
 from mailer.templating import parsed, path_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 T = TypeVar("T", str, bytes)
-Put: TypeAlias = Callable[[T], object]
-Hole: TypeAlias = Callable[[Scope, Put[T]], None]
-Part: TypeAlias = T | Hole[T]
+Local = Mapping[str, str]
+"""Paths that are variables of a loop."""
 
 FRAGMENTS = 1024
 """Turns of one loop that are remembered: a product's card comes again for everybody who wants that product."""
@@ -34,58 +35,58 @@ class Stencil(Generic[T]):
     """One part of a mail, where `known` names have these values for everybody. Raises Unplanned."""
 
     def __init__(self, environment: Environment, template: str, known: Scope, ink: Ink[T]) -> None:
+        names = Names()
         self._joint: T = ink.joint
-        self._parts: Sequence[Part[T]] = _Cutter(environment, ink).block(parsed(environment, template).body, known)
-
-    @property
-    def same(self) -> T | None:
+        parts = _Cutter(environment, ink, names).block(parsed(environment, template).body, known, {})
+        constants = [part for part in parts if isinstance(part, (str, bytes))]
+        self.same: T | None = ink.joint.join(constants) if len(constants) == len(parts) else None
         """The whole part, if it is the same for everybody."""
-        parts = [part for part in self._parts if not callable(part)]
-        return self._joint.join(parts) if len(parts) == len(self._parts) else None
+        self._fill: Fill[T] = filling(parts, names)
+
+    def pieces(self, fields: Scope) -> list[T]:
+        """Return this part for one person, to be joined. May raise anything: then Jinja decides."""
+        pieces: list[T] = []
+        self._fill(fields, pieces.append)
+        return pieces
 
     def fill(self, fields: Scope) -> T:
         """Return this part for one person. May raise anything: then Jinja decides."""
-        pieces: list[T] = []
-        _fill(self._parts, fields, pieces.append)
-        return self._joint.join(pieces)
-
-
-def _fill(parts: Iterable[Part[T]], scope: Scope, put: Put[T]) -> None:
-    for part in parts:
-        if callable(part):
-            part(scope, put)
-        else:
-            put(part)
+        return self._joint.join(self.pieces(fields))
 
 
 class _Cutter(Generic[T]):
-    def __init__(self, environment: Environment, ink: Ink[T]) -> None:
-        self._environment = environment
+    def __init__(self, environment: Environment, ink: Ink[T], names: Names) -> None:
+        self._environment, self._names = environment, names
         self._ink: Ink[T] = ink
         self._context = nodes.EvalContext(environment)
+        self._loops = count()
+        self._printed = names.of(ink.printed)
 
-    def block(self, body: Iterable[nodes.Node], known: Scope) -> Sequence[Part[T]]:
+    def block(self, body: Iterable[nodes.Node], known: Scope, local: Local) -> Sequence[Part[T]]:
         """Return the parts of a block, what is the same for everybody in one piece."""
         merged: list[Part[T]] = []
-        for part in self._parts(body, known):
+        for part in self._parts(body, known, local):
             before = merged[-1] if merged else None
-            if callable(part) or before is None or callable(before):
-                merged.append(part)
-            else:
+            if isinstance(part, (str, bytes)) and isinstance(before, (str, bytes)):
                 merged[-1] = self._ink.joint.join((before, part))
-        return tuple(merged)
+            else:
+                merged.append(part)
+        return merged
 
-    def _parts(self, body: Iterable[nodes.Node], known: Scope) -> Iterator[Part[T]]:
+    def _parts(self, body: Iterable[nodes.Node], known: Scope, local: Local) -> Iterator[Part[T]]:
         for node in body:
             match node:
                 case nodes.Output():
-                    yield from self._output(node, Reader(self._environment, known))
+                    yield from self._output(node, self._reader(known, local))
                 case nodes.If():
-                    yield from self._choice(node, known)
+                    yield from self._choice(node, known, local)
                 case nodes.For():
-                    yield from self._loop(node, known)
+                    yield from self._loop(node, known, local)
                 case _:
                     raise Unplanned
+
+    def _reader(self, known: Scope, local: Local) -> Reader:
+        return Reader(self._environment, self._names, known, local)
 
     def _output(self, output: nodes.Output, reader: Reader) -> Iterator[Part[T]]:
         words: list[str] = []
@@ -98,7 +99,7 @@ class _Cutter(Generic[T]):
             words = []
             meaning = reader.meaning(node)
             if not isinstance(meaning, Known):
-                yield _hole(meaning, self._ink.printed)
+                yield Printed(f"{self._printed}({meaning.code})")
             elif piece := self._ink.printed(meaning.value):
                 yield piece
         yield from self._words(words)
@@ -115,136 +116,83 @@ class _Cutter(Generic[T]):
         except Exception:  # noqa: BLE001  (as Jinja does: then it is worked out for each person)
             return None
 
-    def _choice(self, node: nodes.If, known: Scope) -> Iterator[Part[T]]:
-        reader = Reader(self._environment, known)
-        ways: list[tuple[Ask, Sequence[Part[T]]]] = []
+    def _choice(self, node: nodes.If, known: Scope, local: Local) -> Iterator[Part[T]]:
+        reader = self._reader(known, local)
+        ways: list[tuple[str, Sequence[Part[T]]]] = []
         rest: Sequence[nodes.Node] = node.else_
         for one in (node, *node.elif_):
             test = reader.meaning(one.test)
             if not isinstance(test, Known):
-                ways.append((test, self.block(one.body, known)))
+                ways.append((test.code, self.block(one.body, known, local)))
             elif test.value:
                 rest = one.body
                 break
-        otherwise = self.block(rest, known)
+        otherwise = self.block(rest, known, local)
         if ways:
-            yield _fork(ways, otherwise)
+            yield Choice(ways, otherwise)
         else:
             yield from otherwise
 
-    def _loop(self, node: nodes.For, known: Scope) -> Iterator[Part[T]]:
+    def _loop(self, node: nodes.For, known: Scope, local: Local) -> Iterator[Part[T]]:
         if node.test is not None or node.recursive or not isinstance(node.target, nodes.Name):
             raise Unplanned
-        things = Reader(self._environment, known).meaning(node.iter)
+        things = self._reader(known, local).meaning(node.iter)
+        name, otherwise = node.target.name, self.block(node.else_, known, local)
+        inside = {path: said for path, said in local.items() if path.partition(".")[0] not in (name, "loop")}
         if isinstance(things, Known):
-            yield from self._unrolled(node, node.target.name, list(things.value), known)
+            yield from self._unrolled(node, name, list(things.value), known, inside)
             return
-        inside = {name: value for name, value in known.items() if name not in (node.target.name, "loop")}
-        turn = self._turn(node.body, node.target.name, inside)
-        yield _round(things, turn, self.block(node.else_, known))
+        constant = {one: value for one, value in known.items() if one not in (name, "loop")}
+        turn = _Turn(name, Variables(next(self._loops)), constant, inside)
+        yield Walk(things.code, turn.variables, self._turn(node.body, turn), otherwise)
 
-    def _turn(self, body: Sequence[nodes.Node], name: str, known: Scope) -> _Turn[T]:
-        """One turn of a loop. An `if` that only counts turns is asked each time: what is in it comes again anywhere."""
-        first = body[0] if len(body) == 1 else None
-        if isinstance(first, nodes.If) and _only_counts(first, known):
-            only: nodes.If = first
-            reader = Reader(self._environment, known)
-            ways = [(reader.asked(one.test), self._turn(one.body, name, known)) for one in (only, *only.elif_)]
-            return _counted(ways, self._turn(only.else_, name, known))
-        reads = _reads(body, name, known)
-        parts = self.block(body, known)
-        return _plain_turn(parts, name) if reads is None else self._kept(parts, name, *reads)
-
-    def _unrolled(self, node: nodes.For, name: str, things: list[Any], known: Scope) -> Iterator[Part[T]]:
+    def _unrolled(self, node: nodes.For, name: str, things: list[Any], known: Scope, local: Local) -> Iterator[Part[T]]:
         for place, thing in enumerate(things):
-            yield from self.block(node.body, {**known, name: thing, "loop": _facts(place, len(things))})
+            facts = {"index": place + 1, "first": place == 0, "last": place == len(things) - 1, "length": len(things)}
+            yield from self.block(node.body, {**known, name: thing, "loop": facts}, local)
         if not things:
-            yield from self.block(node.else_, known)
+            yield from self.block(node.else_, known, local)
 
-    def _kept(self, body: Sequence[Part[T]], name: str, fields: Sequence[str], facts: Sequence[str]) -> _Turn[T]:
+    def _turn(self, body: Sequence[nodes.Node], turn: _Turn) -> Sequence[Part[T]]:
+        """One turn of a loop. An `if` that only counts turns is asked each time: what is in it comes again anywhere."""
+        choice = body[0] if len(body) == 1 else None
+        if isinstance(choice, nodes.If) and _only_counts(choice, turn.known):
+            return [self._counting(choice, turn)]
+        reads = _reads(body, turn.name, turn.known)
+        if not body or reads is None:
+            return self.block(body, turn.known, {**turn.counted(), turn.name: turn.variables.thing})
+        return [self._kept(body, turn, *reads)]
+
+    def _counting(self, choice: nodes.If, turn: _Turn) -> Choice[T]:
+        reader = self._reader(turn.known, turn.counted())
+        ones: list[nodes.If] = [choice, *choice.elif_]
+        ways = [(reader.code(one.test), self._turn(one.body, turn)) for one in ones]
+        return Choice(ways, self._turn(choice.else_, turn))
+
+    def _kept(self, body: Sequence[nodes.Node], turn: _Turn, fields: Sequence[str], facts: Sequence[str]) -> Printed:
         """A turn that reads nothing but these fields of the thing, and these facts of the loop: kept by them."""
-        width = len(fields)
-
+        counted = turn.counted()
+        said = [f"{turn.variables.thing}[{self._names.of(field)}]" for field in fields]
+        said += [counted[fact] for fact in facts]  # one that there is not: no plan
+        paths = [*(f"{turn.name}.{field}" for field in fields), *facts]
+        local = {path: f"value_{place}" for place, path in enumerate(paths)}
+        made = fragment(self.block(body, turn.known, local), list(local.values()), self._ink.joint, self._names)
         # Typed: what is equal but of another type may print as something else.
-        @lru_cache(FRAGMENTS, typed=True)
-        def fragment(*values: Any) -> T:
-            pieces: list[T] = []
-            scope = {
-                name: dict(zip(fields, values, strict=False)),
-                "loop": dict(zip(facts, values[width:], strict=True)),
-            }
-            _fill(body, scope, pieces.append)
-            return self._ink.joint.join(pieces)
-
-        pick: Callable[[Any], Sequence[Any]]
-        pick = itemgetter(*fields) if width > 1 else lambda thing: [thing[field] for field in fields]
-
-        def turn(_: Scope, thing: Any, place: int, length: int, put: Put[T]) -> None:
-            if facts:
-                here = _facts(place, length)
-                piece = fragment(*pick(thing), *[here[fact] for fact in facts])
-            else:
-                piece = fragment(*pick(thing))
-            if piece:
-                put(piece)
-
-        return turn
+        return Printed(f"{self._names.of(lru_cache(FRAGMENTS, typed=True)(made))}({', '.join(said)})")
 
 
-_Turn: TypeAlias = Callable[[Scope, Any, int, int, Put[T]], None]
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What a loop is about: the name of its thing, the variables it has, and what holds around it."""
 
+    name: str
+    variables: Variables
+    known: Scope
+    local: Local
 
-def _facts(place: int, length: int) -> Mapping[str, Any]:
-    return {"index": place + 1, "first": place == 0, "last": place == length - 1, "length": length}
-
-
-def _hole(ask: Ask, printed: Callable[[Any], T]) -> Hole[T]:
-    def hole(scope: Scope, put: Put[T]) -> None:
-        if piece := printed(ask(scope)):
-            put(piece)
-
-    return hole
-
-
-def _fork(ways: Sequence[tuple[Ask, Sequence[Part[T]]]], otherwise: Sequence[Part[T]]) -> Hole[T]:
-    def fork(scope: Scope, put: Put[T]) -> None:
-        for test, parts in ways:
-            if test(scope):
-                _fill(parts, scope, put)
-                return
-        _fill(otherwise, scope, put)
-
-    return fork
-
-
-def _round(things: Ask, turn: _Turn[T], otherwise: Sequence[Part[T]]) -> Hole[T]:
-    def round_(scope: Scope, put: Put[T]) -> None:
-        found = list(things(scope))
-        for place, thing in enumerate(found):
-            turn(scope, thing, place, len(found), put)
-        if not found:
-            _fill(otherwise, scope, put)
-
-    return round_
-
-
-def _plain_turn(body: Sequence[Part[T]], name: str) -> _Turn[T]:
-    def turn(scope: Scope, thing: Any, place: int, length: int, put: Put[T]) -> None:
-        _fill(body, {**scope, name: thing, "loop": _facts(place, length)}, put)
-
-    return turn
-
-
-def _counted(ways: Sequence[tuple[Ask, _Turn[T]]], otherwise: _Turn[T]) -> _Turn[T]:
-    def turn(scope: Scope, thing: Any, place: int, length: int, put: Put[T]) -> None:
-        here = {"loop": _facts(place, length)}
-        for test, inner in ways:
-            if test(here):
-                inner(scope, thing, place, length, put)
-                return
-        otherwise(scope, thing, place, length, put)
-
-    return turn
+    def counted(self) -> dict[str, str]:
+        """Return what is said by a variable inside, the facts of this loop too."""
+        return {**self.local, **{f"loop.{fact}": said for fact, said in self.variables.facts().items()}}
 
 
 def _only_counts(choice: nodes.If, known: Scope) -> bool:
@@ -263,7 +211,10 @@ def _reads(body: Iterable[nodes.Node], name: str, known: Scope) -> tuple[list[st
             continue
         if root not in (name, "loop") or not field or "." in field:
             return None
-        (fields if root == name else facts).add(field)
+        if root == name:
+            fields.add(field)
+        else:
+            facts.add(path)
     return sorted(fields), sorted(facts)
 
 

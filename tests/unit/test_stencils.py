@@ -206,7 +206,7 @@ def message(encoded):
         sender=SENDER,
         recipient="priya@example.com",
         subject=encoded.subject,
-        html=encoded.html,
+        html=encoded.pieces,
         text=encoded.text,
         date=datetime(2026, 11, 2, tzinfo=UTC),
         attempt_id=UUID(int=2),
