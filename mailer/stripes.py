@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mailer.db import SessionFactory
@@ -71,10 +71,9 @@ class Claims:
             self.give_back(campaign_id)
             values = {"space": _space(campaign_id), "first": first, "count": len(wanted)}
             obtained = wanted[: int(self._connected().execute(_TAKE, values).scalar_one())]
-        except DBAPIError:
-            # Whatever we held went with the session. Without claims two may meet, and T1 tells them apart.
-            log.warning("claims_lost", campaign_id=campaign_id)
-            self._drop()
+        except SQLAlchemyError:
+            # Without claims two may meet, and T1 tells them apart.
+            self._lose()
             return wanted
         if obtained:
             self._held[campaign_id] = obtained
@@ -83,9 +82,13 @@ class Claims:
     def give_back(self, campaign_id: int) -> None:
         """Let others have the stripes of a campaign."""
         held = self._held.pop(campaign_id, None)
-        if held is not None:
+        if held is None:
+            return
+        try:
             values = {"space": _space(campaign_id), "first": held[0], "last": held[-1]}
             self._connected().execute(_GIVE_BACK, values)
+        except SQLAlchemyError:
+            self._lose()
 
     def close(self) -> None:
         """Give everything back, and the session."""
@@ -93,15 +96,17 @@ class Claims:
             return
         try:
             self._session.execute(_GIVE_BACK_ALL)
-        except DBAPIError:
-            self._drop()
+        except SQLAlchemyError:
+            self._lose()
         else:
             self._session.close()
         self._session = None
         self._held.clear()
 
-    def _drop(self) -> None:
-        # For good: given back to the pool it might still hold its locks.
+    def _lose(self) -> None:
+        # Whatever we held went with the session, of which nothing more can be had: one that was lost answers every
+        # further statement with an error of SQLAlchemy's own. For good: given back to the pool it might hold locks.
+        log.warning("claims_lost")
         session, self._session = self._session, None
         self._held.clear()
         if session is not None:

@@ -132,12 +132,11 @@ class Rounds:
             broker.close()
 
 
+# Whoever was told to wait has waited. A row that nobody told to is left where it is: only the product's own ways may
+# find it, or what they never come to would not be seen as lost.
 COME_BACK = """
-    WITH waiting AS (
-      SELECT id, customer_id FROM deliveries WHERE campaign_id = :campaign AND state = 'pending')
-    INSERT INTO come_back (delivery_id, customer_id, campaign_id, not_before)
-    SELECT id, customer_id, :campaign, clock_timestamp() - interval '1 ms' FROM waiting
-    ON CONFLICT (delivery_id, customer_id) DO UPDATE SET not_before = excluded.not_before
+    UPDATE come_back SET not_before = clock_timestamp() - interval '1 ms'
+     WHERE campaign_id = :campaign AND not_before > clock_timestamp()
 """
 UNFINISHED = """
     SELECT (SELECT count(*) FROM deliveries WHERE campaign_id = :campaign AND state IN ('pending', 'handing_over'))

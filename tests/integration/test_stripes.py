@@ -119,11 +119,28 @@ def test_few_people_a_stripe_are_picked_many_stripes_at_a_time(workers, crowd):
     assert len(worker.claims.take(worker.cursor.campaign_id, 0, 1000)) == stripes.MOST
 
 
-def test_claims_that_the_database_lost_stop_nobody(sends, workers, crowd):
-    worker = workers[0]
-    worker.pick()
+def lose_sessions(sends):
     sends.run("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
                    AND pid <> pg_backend_pid()""")
     sends.engine.dispose()
+
+
+def test_claims_that_the_database_lost_stop_nobody(sends, workers, crowd):
+    worker = workers[0]
+    worker.pick()
+    lose_sessions(sends)
     assert worker.claims.take(worker.cursor.campaign_id, 3, 2) == range(3, 5)
     assert worker.claims.take(worker.cursor.campaign_id, 3, 2) == range(3, 5)
+
+
+def test_a_worker_whose_claims_are_lost_at_the_end_of_a_round_finds_everybody_in_the_next(sends, workers, crowd):
+    """It would never send again: each further slice would end with the error of the session that is gone."""
+    worker = workers[0]
+    with worker.claims.at_hand():
+        while not (crowd[-1] in worker.pick() and worker.cursor._wrapped):
+            pass
+        lose_sessions(sends)
+        assert worker.pick() == []
+    worker.time = worker.cursor._rest_until
+    with worker.claims.at_hand():
+        assert sorted(set(worker.round())) == crowd
