@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -28,53 +27,58 @@ _HELD_WORDS = "Could not start"
 
 
 @dataclass(frozen=True, slots=True)
-class Tended:
-    """Ids of the campaigns that the clock started, paused and ended."""
+class Duty:
+    """Something that may be due for one campaign. Doing it looks again, under the campaign's lock."""
 
-    started: Sequence[int] = ()
-    paused: Sequence[int] = ()
-    finished: Sequence[int] = ()
+    what: Literal["start", "pause", "finish"]
+    campaign_id: int
+    late: timedelta = timedelta()
+
+    def do(self, session: Session, settled: Settled) -> bool:
+        """Do it if it is still due; return whether it was. Commit before the next one.
+
+        An act is noted in a chain that everybody's acts wait for, so no other campaign may be locked after it.
+        """
+        if self.what == "start":
+            return _release(session, self.campaign_id, self.late)
+        return (
+            _pause(session, self.campaign_id) if self.what == "pause" else _finish(session, self.campaign_id, settled)
+        )
 
 
-def tend(session: Session, settled: Settled | None = None) -> Tended:
-    """Do all of it once. Two clocks may: each campaign is locked first, and what was done is not done again.
+def look(session: Session, settled: Settled) -> list[Duty]:
+    """Return what may be due: campaigns to start, to pause because they were changed, to end. Two clocks may do it all.
 
     `settled` is what a clock remembers between its ticks: a dict, empty at first.
     """
-    return Tended(
-        release_due(session), pause_changed(session), finish_done(session, {} if settled is None else settled)
-    )
-
-
-def release_due(session: Session) -> list[int]:
-    """Start approved campaigns whose time has come; one found over 60 minutes late waits for a person instead."""
-    lateness = func.clock_timestamp() - Campaign.scheduled_at
-    due = session.execute(
-        select(Campaign.id, lateness).where(
-            Campaign.state == "approved", Campaign.scheduled_at <= func.clock_timestamp()
-        )
-    )
-    return [campaign_id for campaign_id, late in due.all() if _release(session, campaign_id, late)]
-
-
-def pause_changed(session: Session) -> list[int]:
-    """Pause campaigns that are not what was approved any more: somebody changed their sender."""
-    paused = []
-    for campaign_id in session.scalars(select(Campaign.id).where(Campaign.state == "sending")).all():
-        if not _changed(session, campaign_id) or locked(session, campaign_id).state != "sending":
-            continue
-        operations.pause(session, campaign_id, None, CHANGED)
-        paused.append(campaign_id)
-    return paused
-
-
-def finish_done(session: Session, settled: Settled) -> list[int]:
-    """End campaigns of which nobody waits any more."""
-    expanded = select(Mandate.campaign_id).where(Mandate.state == "sending", Mandate.expanded)
-    sending = session.scalars(expanded).all()
-    for campaign_id in settled.keys() - set(sending):
+    sending = session.scalars(select(Campaign.id).where(Campaign.state == "sending").order_by(Campaign.id)).all()
+    expanded = session.scalars(
+        select(Mandate.campaign_id).where(Mandate.state == "sending", Mandate.expanded).order_by(Mandate.campaign_id)
+    ).all()
+    for campaign_id in settled.keys() - set(expanded):
         del settled[campaign_id]
-    return [campaign_id for campaign_id in sending if _finish(session, campaign_id, settled)]
+    return [
+        *_due(session),
+        *(Duty("pause", campaign_id) for campaign_id in sending),
+        *(Duty("finish", campaign_id) for campaign_id in expanded),
+    ]
+
+
+def _due(session: Session) -> list[Duty]:
+    """Approved campaigns whose time has come; one found over 60 minutes late waits for a person instead."""
+    lateness = func.clock_timestamp() - Campaign.scheduled_at
+    due = select(Campaign.id, lateness).where(
+        Campaign.state == "approved", Campaign.scheduled_at <= func.clock_timestamp()
+    )
+    found = session.execute(due.order_by(Campaign.scheduled_at, Campaign.id)).all()
+    return [Duty("start", campaign_id, late) for campaign_id, late in found]
+
+
+def _pause(session: Session, campaign_id: int) -> bool:
+    """Pause a campaign that is not what was approved any more: somebody changed its sender."""
+    if not _changed(session, campaign_id) or locked(session, campaign_id).state != "sending":
+        return False
+    return operations.pause(session, campaign_id, None, CHANGED)
 
 
 def _finish(session: Session, campaign_id: int, settled: Settled) -> bool:

@@ -7,10 +7,11 @@ import itertools
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from campaigns import operations
+from campaigns import operations, tending
 from campaigns.approval import approval_hash
 from campaigns.models import Campaign
 from campaigns.rules import EVERYBODY, Rule
+from campaigns.tending import Settled
 from mailer.models import Operator, Revision, Role
 from tests import factories
 
@@ -70,3 +71,14 @@ def started(session: Session, rule: Rule = EVERYBODY, **facts) -> Campaign:
     campaign = approved(session, rule, **facts)
     assert operations.start(session, campaign.id, campaign.author_id).started
     return campaign
+
+
+def tend(session: Session, settled: Settled | None = None) -> dict[str, list[int]]:
+    """What a clock does for campaigns in one tick: which were started, paused and ended."""
+    memory: Settled = {} if settled is None else settled
+    done: dict[str, list[int]] = {"start": [], "pause": [], "finish": []}
+    for kind, found in done.items():  # what was started in a tick is looked at in it
+        for duty in tending.look(session, memory):
+            if duty.what == kind and duty.do(session, memory):
+                found.append(duty.campaign_id)
+    return done

@@ -133,7 +133,14 @@ class Clock:
 
     def _tend(self) -> None:
         with self._sessions() as session, session.begin():
-            tending.tend(session, self._settled)
+            duties = tending.look(session, self._settled)
+        for duty in duties:
+            # Each in its own transaction: one that fails holds up no other campaign.
+            try:
+                with self._sessions() as session, session.begin():
+                    duty.do(session, self._settled)
+            except Exception:
+                log.exception("duty_failed", duty=duty.what, campaign_id=duty.campaign_id)
 
     def _reap(self) -> None:
         with self._sessions() as session, session.begin():

@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from campaigns import operations, tending
+from campaigns import operations
 from mailer import doubts, reaper
 from mailer.consent import ledger
 from mailer.errors import InputProblem, NotAllowed, Refused, WrongState
 from mailer.providers.memory import Act, Behaviour, MemoryProvider
+from tests import campaigns_ready
 from tests.desks import Staff
 from tests.feedbacks import Feedback
 
@@ -314,7 +315,7 @@ def test_what_is_not_unconfirmed_is_neither_asked_for_nor_closed(doubt):
 
 def test_sending_again_does_not_slip_past_numbers_that_came_after_the_end(doubt):
     with doubt.committed() as session, session.begin():
-        tending.tend(session)
+        campaigns_ready.tend(session)
     assert doubt.sends.query("SELECT state FROM campaigns")[0].state == "sent"
     doubt.sends.run(
         f"""INSERT INTO guard_counts (campaign_id, domain, what, reports, base, level)

@@ -10,11 +10,11 @@ from sqlalchemy import select, text, update
 from campaigns import operations
 from campaigns.audience import expand
 from campaigns.models import Campaign, CampaignEvent
-from campaigns.tending import tend
 from mailer import doubts
 from mailer.models import Delivery, Mandate, SenderIdentity
 from mailer.records import pause as pause_by_gate
 from tests import campaigns_ready, factories
+from tests.campaigns_ready import tend
 
 
 def in_hours(hours):
@@ -39,14 +39,14 @@ def test_the_clock_starts_what_is_due_and_nothing_else(session):
     due = campaigns_ready.approved(session, scheduled_at=in_hours(-0.1))
     later = campaigns_ready.approved(session, scheduled_at=in_hours(1))
     by_hand = campaigns_ready.approved(session)
-    assert list(tend(session).started) == [due.id]
+    assert tend(session)["start"] == [due.id]
     assert [states(session, c)[0] for c in (due, later, by_hand)] == ["sending", "approved", "approved"]
 
 
 def test_a_schedule_found_over_an_hour_late_asks_first_and_says_so_once(session):
     late = campaigns_ready.approved(session, scheduled_at=in_hours(-1.1))
     for _ in range(2):
-        assert list(tend(session).started) == []
+        assert tend(session)["start"] == []
     assert states(session, late) == ("approved", "approved")
     assert len([what for what in events(session, late) if what.startswith("Found too late")]) == 1
     assert operations.start(session, late.id, late.author_id).started, "a person may still start it"
@@ -57,7 +57,7 @@ def test_what_can_not_be_started_says_why_once_and_holds_up_nobody(session):
     due = campaigns_ready.approved(session, scheduled_at=in_hours(-0.1))
     session.get(SenderIdentity, broken.sender_id).legal_name = "Somebody Else Limited"
     session.flush()
-    assert list(tend(session).started) == [due.id]
+    assert tend(session)["start"] == [due.id]
     tend(session)
     assert [what[:15] for what in events(session, broken)].count("Could not start") == 1
 
@@ -68,7 +68,7 @@ def test_two_clocks_start_a_campaign_once(committed):
 
     def tick(_):
         with committed() as session, session.begin():
-            return list(tend(session).started)
+            return tend(session)["start"]
 
     with ThreadPoolExecutor(6) as pool:
         started = [campaign_id for found in pool.map(tick, range(6)) for campaign_id in found]
@@ -118,13 +118,13 @@ def test_a_campaign_is_sent_when_nobody_waits_any_more(session, keys):
     for _ in range(2):
         factories.agreeing(session, keys)
     campaign = campaigns_ready.started(session)
-    assert list(tend(session).finished) == [], "not before everybody was looked at"
+    assert tend(session)["finish"] == [], "not before everybody was looked at"
     expanded(session, campaign)
-    assert list(tend(session).finished) == []
+    assert tend(session)["finish"] == []
     session.execute(update(Delivery).values(state="accepted"))
-    assert list(tend(session).finished) == [campaign.id]
+    assert tend(session)["finish"] == [campaign.id]
     assert states(session, campaign) == ("sent", "finished")
-    assert list(tend(session).finished) == []
+    assert tend(session)["finish"] == []
 
 
 @pytest.mark.parametrize("state", ["pending", "handing_over"])
@@ -136,7 +136,7 @@ def test_one_who_waits_keeps_a_campaign_going(session, keys, state):
     first = session.scalar(select(Delivery.customer_id).limit(1))
     session.execute(update(Delivery).where(Delivery.customer_id != first).values(state="withheld"))
     session.execute(text("UPDATE deliveries SET state = :state WHERE state <> 'withheld'"), {"state": state})
-    assert list(tend(session).finished) == []
+    assert tend(session)["finish"] == []
 
 
 def test_in_doubt_does_not_keep_a_campaign_going(session, keys):
@@ -144,7 +144,7 @@ def test_in_doubt_does_not_keep_a_campaign_going(session, keys):
     campaign = campaigns_ready.started(session)
     expanded(session, campaign)
     session.execute(update(Delivery).values(state="in_doubt"))
-    assert list(tend(session).finished) == [campaign.id]
+    assert tend(session)["finish"] == [campaign.id]
 
 
 def test_a_clock_that_remembers_still_sees_who_is_sent_again(session, keys):
@@ -161,8 +161,8 @@ def test_a_clock_that_remembers_still_sees_who_is_sent_again(session, keys):
     session.execute(update(Delivery).where(Delivery.customer_id == first).values(**lost))
     request, _ = doubts.propose(session, campaign.id, factories.operator(session).id, "The line broke")
     doubts.approve(session, request, factories.operator(session).id)
-    assert list(tend(session, settled).finished) == []
+    assert tend(session, settled)["finish"] == []
     session.execute(update(Delivery).values(state="accepted"))
-    assert list(tend(session, settled).finished) == [campaign.id]
+    assert tend(session, settled)["finish"] == [campaign.id]
     tend(session, settled)
     assert settled == {}, "what has ended is forgotten"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email import message_from_bytes
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy import text
 
 from campaigns import operations, rules
 from campaigns.approval import approval_hash
+from campaigns.drafts import locked
 from config.settings import Settings
 from mailer.inbox import list_messages, read_message
 from mailer.starters import starting_source
@@ -243,3 +245,24 @@ def test_one_person_whom_nobody_can_take_now_keeps_nobody_else_waiting(sends, pl
               SELECT customer_id, gen_random_uuid(), gen_random_uuid(), 0, 'infinity', 'x' FROM come_back""")
         dispatcher.run(started)
     assert sorted(state for state, _ in sends.states(started).values()) == ["accepted", "accepted", "pending"]
+
+
+def test_the_clock_and_a_person_who_pause_at_once_wait_for_each_other_and_lose_nothing(sends, clock):
+    """One campaign at a time: whoever noted an act about one of them holds the chain that the other's note needs."""
+    first, second = sends.campaign(sends.people(1)), sends.campaign(sends.people(1))
+    sends.run("UPDATE campaigns SET state = 'sending'")
+    with sends.sessions() as person, ThreadPoolExecutor() as pool:
+        locked(person, second)
+        ticking = pool.submit(clock.tick)  # pauses both: neither is what was approved
+        until_somebody_waits_for_a_lock(sends)
+        operations.pause(person, second, None, "a look first")
+        person.commit()
+        ticking.result()
+    assert {row.state for row in sends.query("SELECT state FROM campaigns")} == {"paused"}
+    acts = sends.query("SELECT subject FROM operator_acts WHERE act = 'campaign_paused' ORDER BY seq")
+    assert [row.subject for row in acts] == [f"campaign:{first}", f"campaign:{second}"]
+
+
+def until_somebody_waits_for_a_lock(sends):
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    wait_for(lambda: bool(sends.query(waiting)))
