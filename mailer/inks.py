@@ -1,4 +1,4 @@
-"""PURE: how the pieces of a mail are written: for HTML, escaped and in quoted-printable; or as the words they are."""
+"""PURE: how the pieces of a mail are written: escaped for HTML, in quoted-printable or not; or as they are."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Ink(Generic[T]):
     constant: Callable[[str], T]
     printed: Callable[[Any], T]
     joint: T
+    keeps: bool = True
+    """Whether a turn of a loop may come out in one piece, remembered; or as its own pieces, each apart."""
 
 
 _MARKUP = re.compile("""[&<>"']""")
@@ -43,5 +45,7 @@ def _html(value: Any) -> bytes:
 
 BYTES: Ink[bytes] = Ink(quoted.encode, _html, quoted.SOFT_BREAK)
 """Escaped for HTML and in quoted-printable."""
+ESCAPED: Ink[str] = Ink(str, lambda value: str(escape(value)), "", keeps=False)
+"""Escaped for HTML, and not encoded: for whoever encodes it by itself."""
 WORDS: Ink[str] = Ink(str, str, "")
 """As they are."""

@@ -9,35 +9,35 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from mailer import quoted
 from mailer.expressions import Scope
-from mailer.inks import BYTES, WORDS
+from mailer.inks import WORDS, Ink
 from mailer.stencils import Stencil
 from mailer.templating import HTML, TEXT
 
+T = TypeVar("T", str, bytes)
 SAME_FOR_ALL = ("assets", "campaign", "purpose", "sender")
 """Fields that a whole campaign has in common. What differs after all only makes another plan."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How to fill one content, while `known` fields have these values."""
+class Plan(Generic[T]):
+    """How to fill one content, while `known` fields have these values. Its HTML is written with one ink."""
 
     known: Mapping[str, Any]
     subject: Stencil[str] | None = None
     preheader: Stencil[str] | None = None
-    html: Stencil[bytes] | None = None
+    html: Stencil[T] | None = None
     text: Stencil[str] | None = None
 
     @classmethod
-    def none(cls) -> Plan:
+    def none(cls) -> Plan[T]:
         """Return the plan before there is one: it holds for nobody."""
         return cls({"campaign": object()})
 
     @classmethod
-    def of(cls, subject: str, preheader: str, html: str, text: str, known: Scope) -> Plan:
+    def of(cls, subject: str, preheader: str, html: str, text: str, known: Scope, ink: Ink[T]) -> Plan[T]:
         """Return the plan of a content; where none can be made, one that leaves all to Jinja."""
         try:
             above = Stencil(TEXT, subject, known, WORDS), Stencil(TEXT, preheader, known, WORDS)
@@ -46,18 +46,23 @@ class Plan:
                 for name, part in zip(("subject", "preheader"), above, strict=True)
                 if part.same is not None
             }
-            return cls(known, *above, Stencil(HTML, html, {**known, **said}, BYTES), Stencil(TEXT, text, known, WORDS))
+            return cls(known, *above, Stencil(HTML, html, {**known, **said}, ink), Stencil(TEXT, text, known, WORDS))
         except Exception:  # noqa: BLE001  (whatever it is, Jinja knows better)
             return cls(known)
+
+    @property
+    def constants(self) -> set[T]:
+        """The pieces of its HTML that are the same for whoever gets them."""
+        return self.html.constants if self.html is not None else set()
 
     def holds(self, fields: Scope) -> bool:
         """Whether this plan is the one for these fields."""
         return all(fields.get(name) == value for name, value in self.known.items())
 
-    def fill(self, fields: Scope) -> tuple[str, list[bytes], bytes] | None:
-        """Return subject, HTML and text, encoded; None where only Jinja can say what becomes of this mail.
+    def fill(self, fields: Scope) -> tuple[str, list[T], str] | None:
+        """Return subject, HTML in pieces and text; None where only Jinja can say what becomes of this mail.
 
-        The HTML in pieces, to be joined once with all the rest.
+        HTML in pieces, to be joined once with all the rest.
         """
         if self.subject is None or self.preheader is None or self.html is None or self.text is None:
             return None
@@ -65,7 +70,7 @@ class Plan:
             subject = one_line(self.subject.fill(fields))
             preheader = one_line(self.preheader.fill(fields))
             html = self.html.pieces({**fields, "subject": subject, "preheader": preheader})
-            return subject, html, quoted.whole(tidy(self.text.fill(fields)))
+            return subject, html, tidy(self.text.fill(fields))
         except Exception:  # noqa: BLE001  (a missing field, say: Jinja decides what becomes of it)
             return None
 

@@ -16,6 +16,7 @@ from jinja2 import TemplateError
 
 from mailer.content_checks import MOST_BYTES, missing_from_text, page_problems, required
 from mailer.errors import InputProblem
+from mailer.inks import BYTES, ESCAPED
 from mailer.letters import Frames, Letter
 from mailer.merge_fields import (
     CAMPAIGN_VALUES,
@@ -141,8 +142,9 @@ class Renderer:
             self._html = compiled(HTML, content.html, "HTML part", around | clicks)
         except ValueError as problem:
             raise ContentProblems([str(problem)]) from None
-        self._frames = Frames(constants_in(HTML, content.html))
-        self._content, self._plan = content, Plan.none()
+        self._words = (content.subject, content.preheader, content.html, content.text)
+        self._plan, self._letter_plan = Plan[bytes].none(), Plan[str].none()
+        self._frames = self._letter_frames = Frames(constants_in(HTML, content.html))
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
         """One person's mail. Raises RenderFailed where a field is missing or the result makes no sense."""
@@ -156,13 +158,13 @@ class Renderer:
     def planned(self, fields: Mapping[str, Any]) -> Encoded | None:
         """The mail with what is the same for everybody encoded beforehand; None where that says less than Jinja."""
         if not self._plan.holds(fields):
-            content = self._content
-            self._plan = Plan.of(content.subject, content.preheader, content.html, content.text, settled(fields))
-        parts = self._plan.fill(fields)
+            self._plan = Plan.of(*self._words, settled(fields), BYTES)
+        filled = self._plan.fill(fields)
         # Bytes are never fewer than characters: what is short enough here is short enough there.
-        if parts is None or not parts[0] or max(sum(map(len, parts[1])), len(parts[2])) > MOST_RENDERED:
+        if filled is None or not _in_bounds(*filled):
             return None
-        return Encoded(*parts)
+        subject, pieces, text = filled
+        return Encoded(subject, pieces, whole(text))
 
     def plain(self, fields: Mapping[str, Any]) -> Encoded:
         """The mail as Jinja renders it, encoded piece by piece."""
@@ -171,8 +173,14 @@ class Renderer:
 
     def letter(self, fields: Mapping[str, Any]) -> tuple[Encoded, Letter | None]:
         """The same mail as a letter, with nothing encoded; where it doesn't fit, encoded and no letter."""
-        subject, pieces, text = self._pieces(fields)
-        letter = self._frames.letter(pieces, text)
+        if not self._letter_plan.holds(fields):
+            self._letter_plan = Plan.of(*self._words, settled(fields), ESCAPED)
+            self._letter_frames = Frames(self._letter_plan.constants)
+        filled, frames = self._letter_plan.fill(fields), self._letter_frames
+        if filled is None or not _in_bounds(*filled):
+            filled, frames = self._pieces(fields), self._frames
+        subject, pieces, text = filled
+        letter = frames.letter(pieces, text)
         if letter is None:
             return self.encode(fields), None
         return Encoded(subject, (), b""), letter
@@ -191,6 +199,10 @@ class Renderer:
         if max(sum(map(len, pieces)), len(text)) > MOST_RENDERED:
             raise RenderFailed("This mail came out far too long.")
         return subject, pieces, text
+
+
+def _in_bounds(subject: str, pieces: Sequence[str | bytes], text: str) -> bool:
+    return bool(subject) and max(sum(map(len, pieces)), len(text)) <= MOST_RENDERED
 
 
 def _template_problems(source: Source, fields: Mapping[str, Field]) -> Iterator[str]:

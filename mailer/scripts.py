@@ -66,6 +66,23 @@ Part: TypeAlias = T | Printed | Choice[T] | Walk[T]
 Fill: TypeAlias = Callable[[Scope, Callable[[T], object]], None]
 
 
+def constants_of(parts: Iterable[Part[T]]) -> Iterator[T]:
+    """Return the pieces that are put as they are, wherever they stand."""
+    for part in parts:
+        match part:
+            case Printed():
+                pass
+            case Choice():
+                for _, behind in part.ways:
+                    yield from constants_of(behind)
+                yield from constants_of(part.otherwise)
+            case Walk():
+                yield from constants_of(part.turn)
+                yield from constants_of(part.otherwise)
+            case _:
+                yield part
+
+
 def filling(parts: Sequence[Part[T]], names: Names) -> Fill[T]:
     """Return the function that puts the pieces of `parts` for one scope."""
     return _made(("scope", "put"), _said(parts, names, 1), names)

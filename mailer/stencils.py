@@ -17,7 +17,7 @@ from markupsafe import escape
 
 from mailer.expressions import Known, Names, Reader, Scope, Unplanned
 from mailer.inks import Ink
-from mailer.scripts import Choice, Fill, Part, Printed, Variables, Walk, filling, fragment
+from mailer.scripts import Choice, Fill, Part, Printed, Variables, Walk, constants_of, filling, fragment
 from mailer.templating import parsed, path_of
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Stencil(Generic[T]):
         constants = [part for part in parts if isinstance(part, (str, bytes))]
         self.same: T | None = ink.joint.join(constants) if len(constants) == len(parts) else None
         """The whole part, if it is the same for everybody."""
+        self.constants: set[T] = set(constants_of(parts))
+        """The pieces that are the same for whoever gets them."""
         self._fill: Fill[T] = filling(parts, names)
 
     def pieces(self, fields: Scope) -> list[T]:
@@ -159,7 +161,7 @@ class _Cutter(Generic[T]):
         if isinstance(choice, nodes.If) and _only_counts(choice, turn.known):
             return [self._counting(choice, turn)]
         reads = _reads(body, turn.name, turn.known)
-        if not body or reads is None:
+        if not body or reads is None or not self._ink.keeps:
             return self.block(body, turn.known, {**turn.counted(), turn.name: turn.variables.thing})
         return [self._kept(body, turn, *reads)]
 

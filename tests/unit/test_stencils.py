@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mailer import merge_fields, quoted
 from mailer.expressions import Unplanned
-from mailer.inks import BYTES, WORDS
+from mailer.inks import BYTES, ESCAPED, WORDS
 from mailer.message import Marketing, Sender, build
 from mailer.plans import Plan, settled
 from mailer.render import Compiled, Renderer, compile_source
@@ -119,11 +119,13 @@ def same_bytes(template: str, fields: dict, known: dict) -> bool:
     """Whether there was a plan; fails where it says other bytes than Jinja."""
     try:
         html = Stencil(HTML, template, known, BYTES).fill(fields)
+        escaped = Stencil(HTML, template, known, ESCAPED).fill(fields)
         words = Stencil(TEXT, template, known, WORDS).fill(fields)
     except Exception:  # noqa: BLE001  (whatever it is, it is left to Jinja)
         return False
     pieces = [str(piece) for piece in HTML.from_string(template).generate(fields)]
     assert html == quoted.SOFT_BREAK.join(quoted.encode(piece) for piece in pieces if piece)
+    assert escaped == "".join(pieces)
     assert words == TEXT.from_string(template).render(fields)
     return True
 
@@ -263,7 +265,7 @@ def test_a_loop_remembers_within_bounds_and_counts_turns_apart():
 def test_no_plan_can_be_made_is_no_trouble():
     """Jinja does it then, for everybody."""
     odd = renderer("{% for p in wishlist if p.name %}{{ p.name }}{% endfor %}.")
-    assert not Plan.of("a", "b", "{% for p in w if p %}{% endfor %}", "c", {}).fill(fields())
+    assert not Plan.of("a", "b", "{% for p in w if p %}{% endfor %}", "c", {}, BYTES).fill(fields())
     here = fields(wishlist=[{"name": "Lamp"}, {"name": ""}])
     assert odd.planned(here) is None
     assert odd.encode(here) == odd.plain(here)
