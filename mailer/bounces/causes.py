@@ -79,14 +79,14 @@ CAUSES = (
     Cause(
         "domain_gone",
         Act.SUPPRESS,
-        "RFC 3463 X.1.2, X.4.4 with no such domain: no mailbox can be there",
+        "RFC 3463 X.1.2, X.4.4 with no such domain or no mail exchanger: no mailbox can be there",
         _words(*phrases.DOMAIN_GONE),
         _statuses(r"5\.1\.2", r"5\.1\.10"),
     ),
     Cause(
         "mailbox_unknown",
         Act.SUPPRESS,
-        "RFC 3463 X.1.1, X.1.3: there is no such mailbox",
+        "RFC 3463 X.1.1, X.1.3; Exchange Online 5.4.1, Outlook.com 5.5.0: there is no such mailbox",
         _words(*phrases.MAILBOX_UNKNOWN),
         _statuses(r"5\.1\.[136]"),
     ),
@@ -146,17 +146,26 @@ def cause_of(words: str, status: str = "") -> Cause:
     An address is called gone only for good: what class 4 says about it may pass.
     """
     said = _ADDRESS.sub(" ", " ".join(words[:4000].split())).replace("_", " ")
-    by_words = next((row for row in CAUSES if row.words is not None and row.words.search(said)), None)
+    # Some words mean something by their number only, which a report may give elsewhere.
+    by_words = _told_by(f"{status} {said}")
     by_status = next((row for row in CAUSES if row.statuses is not None and row.statuses.fullmatch(status)), None)
     found = by_words or by_status or BY_NAME["unclear"]
     if found.name == "mailbox_unavailable" and by_status is not None:
-        found = by_status  # words that say everything and nothing: here the number says more
+        # Words that say everything and nothing: here the number says more, and a reason of ours most.
+        rest = found.words.sub(" ", said) if found.words else said
+        ours = _told_by(rest, Act.ALERT) if by_status.act is Act.SUPPRESS else None
+        found = ours or by_status
     return BY_NAME["temporary"] if found.act is Act.SUPPRESS and _may_pass(said, status) else found
+
+
+def _told_by(said: str, *acts: Act) -> Cause | None:
+    rows = (row for row in CAUSES if row.words is not None and (not acts or row.act in acts))
+    return next((row for row in rows if row.words is not None and row.words.search(said)), None)
 
 
 # "User [name@example.com] does not exist": the address would tear the sentence apart
 _ADDRESS = re.compile(r"[<\[(\"']?[^\s<>\[\]()\"']{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}[>\])\"']?")
-_PASSES = re.compile(r"temporar|not found, try again|try (?:again )?later", re.IGNORECASE)
+_PASSES = re.compile(r"tempor[aä]|not found, try again|try (?:again )?later", re.IGNORECASE)
 _CODE_4, _CODE_5 = (re.compile(rf"(?<![\d.]){number}[0-5]\d[ -](?=[#<A-Za-z{number}])") for number in (4, 5))
 
 

@@ -90,7 +90,8 @@ class _Walk:
         elif part.is_multipart():
             for child in _children(part):
                 self.see(child, depth + 1)
-        elif kind.startswith("text/") and len(self._opened.text) < LONGEST_TEXT:
+        # A multipart that holds no part has lost its boundary: what stands there is still to be read.
+        elif kind.startswith(("text/", "multipart/")) and len(self._opened.text) < LONGEST_TEXT:
             self._opened.text += _text(part)[:LONGEST_TEXT] + "\n"
 
     def _returned(self, part: Message, depth: int) -> None:

@@ -17,6 +17,7 @@ _ABSENT = (
     r"(?:unknown|not known|not found|not recogni[sz]ed|non-?exist\w*|not listed|not a valid|is invalid|not exist"
     rf"|{_NOT} exist|not present|is not local|not active)"
 )
+_BOX_ABROAD = r"(?:cuenta|casilla|buz[oó]n|conta|caixa|compte|bo[iî]te|konto|postfach|casella)\b"
 _CONTENT = r"(?:content|filter|polic|spam|virus|security)"
 
 SENDER_REFUSED = (
@@ -65,7 +66,8 @@ MAILBOX_FULL = (
     r"space (?:not enough|has been used)|not (?:have )?enough (?:disk |storage )?space",
     r"out of (?:storage|disk)",
     r"receiving mail (?:at a rate|too quickly)",
-    r"bo[iî]te[^.\n]{0,30}pleine|postfach[^.\n]{0,20}voll|buz[oó]n[^.\n]{0,20}llen|casella[^.\n]{0,20}piena",
+    r"bo[iî]te[^.\n]{0,30}pleine|postfach[^.\n]{0,20}voll|casella[^.\n]{0,20}piena",
+    r"(?:buz[oó]n|casilla|cuenta|mailbox|bandeja)[^.\n]{0,20}llen[oa]",
     r"caixa[^.\n]{0,20}cheia|переполнен|メールボックス[^。\n]{0,15}(?:いっぱい|満杯|容量)|(?:邮箱|信箱)[^。\n]{0,8}[满滿]",
 )
 
@@ -82,7 +84,7 @@ DOMAIN_GONE = (
     rf"(?:host|domain)(?: name)? (?:is )?(?:unknown|non-?exist\w*|{_NOT} exist|not found)|domain must exist",
     r"unroute?able (?:mail )?(?:domain|address)",
     r"nxdomain",
-    r"couldn'?t find any host|host address lookups failed",
+    r"couldn'?t find (?:any host|a mail exchanger)|host address lookups failed",
     r"(?:bad|invalid|illegal) (?:destination )?(?:host|domain)\b",
     r"point(?:s)? to non-?existent hosts",
     r"no route to (?:domain|address)",
@@ -110,7 +112,9 @@ MAILBOX_UNKNOWN = (
     r"unknown user",
     r"bad ?(?:rcpt|recipient)(?:to)?\b|not in my valid ?rcptto",
     r"5\.1\.0 address rejected",
-    r"5\.5\.0 requested action not taken: mailbox unavailable",
+    # with their numbers, wherever those stood: Outlook.com; Exchange Online's directory-based edge blocking
+    r"5\.5\.0\b[^\n]{0,20}requested action not taken: mailbox unavailable",
+    r"5\.4\.1\b[^\n]{0,20}recipient address rejected: access denied",
     r"user or domain[^.\n]{0,20}rcpthosts|domain or user isn'?t in my list",
     # other languages
     r"n'existe pas|(?:utilisateur|destinataire|adresse|bo[iî]te)[^.\n]{0,40}(?:inconnue?|non recens|invalide)",
@@ -134,6 +138,9 @@ MAILBOX_CLOSED = (
     r"no longer (?:with|works|work|valid|employed|on th|in use|here|exist|available|active|at )",
     r"no longer accepts? (?:mail|messages)(?! from)",
     r"has left (?:the|our)",
+    # other languages
+    rf"{_BOX_ABROAD}[^.\n]{{0,30}}(?:expirad|caducad|deshabilitad|desativad|desactivad|cancelad|cerrad|encerrad|chius)",
+    rf"{_BOX_ABROAD}[^.\n]{{0,30}}(?:d[eé]sactiv|ferm[eé]e?|supprim|deaktiviert|gel[oö]scht|geschlossen|di(?:sattiv|sabilit)at)",
 )
 
 MAILBOX_UNAVAILABLE = (

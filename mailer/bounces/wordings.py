@@ -14,7 +14,9 @@ _RETURNED = re.compile(
     r"|return-path:"
     r"|the (?:first|header)[^\n]{0,60}(?:message|lines)[^\n]{0,40}follow|this is a copy of"
     r"|a copy of the (?:original )?message"
-    r"|x-(?:originating|track|sender|mailer)[^\n]{0,20}:|message-id:|mime-version:)",
+    r"|x-(?:originating|track|sender|mailer)[^\n]{0,20}:|mime-version:)"
+    # Indented it is a list of what the message was, and the reason stands below it.
+    r"|^(?:[>|*]+\s*)?message-id:",
     re.IGNORECASE | re.MULTILINE,
 )
 _ROBOT = re.compile(
