@@ -15,6 +15,7 @@ from config.settings import Settings, SettingsProblems
 from mailer.consent.links import Links
 from mailer.db import create_engine_from, session_factory
 from mailer.web.desk import open_desk
+from mailer.web.edge import count_rows
 from mailer.web.health import health
 from mailer.web.inbox import show_inbox
 from mailer.web.measures import measures
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     shop = parts(settings)
     app = Flask("askfirst", template_folder=TEMPLATES / "pages", static_folder=TEMPLATES / "static")
     app.extensions[EXTENSION] = shop
+    count_rows(app)
     guard(app, settings).exempt(webhooks)
     open_desk(app, shop)
     say_when_unavailable(app)

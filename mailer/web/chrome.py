@@ -101,7 +101,7 @@ def answer_unkept(error: DataError) -> tuple[str, int]:
         raise error
     get_logger(__name__).warning("not_kept", path=request.path, problem=type(error.orig).__name__)
     db().rollback()
-    return problem_page(422)
+    return problem_page(422 if request.method == "POST" else 404)  # a page keeps nothing: nothing has that number
 
 
 def answer_problem(error: HTTPException) -> tuple[str, int] | HTTPException:

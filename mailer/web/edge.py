@@ -12,11 +12,24 @@ from typing import Any, cast
 
 from flask import Flask, g, redirect, request, url_for
 from sqlalchemy.orm import Session
+from werkzeug.routing import IntegerConverter, Map
 from werkzeug.wrappers import Response
 
 from mailer.web.shop import shop
 
 SESSION = "askfirst_session"
+
+
+class RowNumber(IntegerConverter):
+    """A number in a path that a row can have: a larger one is no page, and never gets as far as the database."""
+
+    def __init__(self, url_map: Map, *args: Any, **kwargs: Any) -> None:
+        super().__init__(url_map, *args, **{"max": 2**63 - 1, **kwargs})
+
+
+def count_rows(app: Flask) -> None:
+    """Let every `<int:...>` of every path be such a number. Say it before any path is added."""
+    app.url_map.converters["int"] = RowNumber
 
 
 def lend_sessions(app: Flask) -> None:
