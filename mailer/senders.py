@@ -35,6 +35,11 @@ _NEEDED = {
 }
 _ADDRESSES = ("from_address", "care_email", "reply_to")
 _DOMAINS = ("list_domain", "return_domain")
+_OF_OTHERS = re.compile(
+    r"(gmail|googlemail|ymail|rocketmail|aol|msn|icloud|me|mac|rediffmail|protonmail|fastmail|zohomail)\.(com|in)"
+    r"|(yahoo|hotmail|outlook|live|gmx)(\.[a-z]{2,3}){1,2}|proton\.me"
+)
+"""Domains of mailbox providers. They tell receivers to refuse mail from there that they did not send (DMARC)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,8 @@ def _form_problem(name: str, value: str) -> str | None:
     try:
         if name in _ADDRESSES:
             parse(value)
+        if name == "from_address" and _OF_OTHERS.fullmatch(domain := wire_domain(value.rpartition("@")[2]).lower()):
+            return f"Only {domain} itself may send mail from there; receivers refuse it. Use a domain of your own."
         if name in _DOMAINS:
             wire_domain(value)
     except BadAddress as problem:

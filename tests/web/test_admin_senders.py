@@ -95,6 +95,15 @@ def test_what_can_not_be_used_is_said_all_at_once_and_nothing_is_stored(desk, ad
     assert query(desk, "SELECT * FROM senders") == []
 
 
+@pytest.mark.parametrize("domain", ["gmail.com", "GoogleMail.com", "yahoo.co.in", "outlook.com", "rediffmail.com"])
+def test_nobody_sends_from_a_mailbox_providers_own_domain(desk, admin, domain):
+    """Check 56: their policy tells receivers to refuse it. Answers may go there all the same."""
+    answer = press(admin, "/senders/", from_address=f"anaar@{domain}")
+    assert answer.status_code == 422
+    assert f"Only {domain.lower()} itself may send" in answer.text
+    assert press(admin, "/senders/", reply_to=f"anaar@{domain}").status_code == 303
+
+
 def test_two_senders_have_two_names(desk, admin):
     press(admin, "/senders/")
     answer = press(admin, "/senders/")
