@@ -45,6 +45,10 @@ _FAILED = text("""
            FROM (SELECT c.failures + 1 >= :limit AND (c.until IS NULL OR c.until <= clock_timestamp())) AS t(opens))
     RETURNING c.level, extract(epoch FROM c.until - clock_timestamp()) AS open
 """)
+_TRY_NOW = text("""
+    UPDATE provider_circuits SET until = clock_timestamp()
+     WHERE provider = :provider AND until > clock_timestamp() RETURNING 1
+""")
 _ANSWERED = text("DELETE FROM provider_circuits WHERE provider = :provider")
 
 
@@ -81,6 +85,14 @@ def failed(session: Session, provider: str, reason: str, jitter: float) -> Circu
     values |= {"first": FIRST_REST, "longest": LONGEST_REST}
     session.execute(_FAILED, values)
     return look(session, provider)
+
+
+def try_now(session: Session, provider: str) -> bool:
+    """End the while now, because a person says so; return whether one was running.
+
+    One worker tries with a few messages and the others wait for what it finds, as ever. The caller commits.
+    """
+    return session.execute(_TRY_NOW, {"provider": provider}).scalar() is not None
 
 
 def not_tried(session: Session, provider: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Blueprint, abort, render_template, request
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -26,6 +27,8 @@ SEES = ("author", "approver", "helpline", "admin")
 SETTLES = ("approver", "admin")
 DOMAINS = 6
 EARLIER = 20
+MOST = 5_000
+"""Lines that one button can mark: what a form may hold. The rest shows again."""
 
 ADVICE = {
     "sender_not_authenticated": (
@@ -66,6 +69,8 @@ class Group:
     sample: str
     first_at: datetime
     last_at: datetime
+    shown: str
+    """Names of the lines that the page counts together."""
 
 
 @alerts.get("/")
@@ -82,19 +87,22 @@ def index() -> str:
 @alerts.post("/seen")
 @needs(*SETTLES)
 def settle() -> Response:
-    """Somebody has looked. The next one of this cause shows again."""
-    cause = request.form.get("cause", "")
+    """Somebody has looked at what the page showed. What came since stays, and the next one shows again."""
+    cause, shown = request.form.get("cause", ""), set(request.form.get("shown", "").split())
+    unseen = select(Alert).where(Alert.cause == cause, Alert.seen_at.is_(None)).order_by(Alert.domain, Alert.day)
     with transaction() as session:
-        seen = session.scalars(
-            update(Alert)
-            .where(Alert.cause == cause, Alert.seen_at.is_(None))
-            .values(seen_at=func.clock_timestamp(), seen_by=operator_id())
-            .returning(Alert.count)
-        ).all()
+        seen = [alert for alert in session.scalars(unseen.with_for_update()) if as_shown(alert) in shown]
         if not seen:
             abort(400)
-        acts.record(session, operator_id(), "see_alert", f"alert:{cause}", messages=sum(seen))
+        for alert in seen:
+            alert.seen_at, alert.seen_by = func.clock_timestamp(), operator_id()
+        acts.record(session, operator_id(), "see_alert", f"alert:{cause}", messages=sum(alert.count for alert in seen))
     return see("alerts.index")
+
+
+def as_shown(alert: Alert) -> str:
+    """Return a short name for one line as it stands: with the next message it is another one."""
+    return hashlib.sha256(f"{alert.domain} {alert.day} {alert.count}".encode()).hexdigest()[:10]
 
 
 def groups(session: Session) -> list[Group]:
@@ -120,4 +128,5 @@ def group(cause: str, rows: Sequence[Alert]) -> Group:
         rows[0].sample,
         min(row.first_at for row in rows),
         rows[0].last_at,
+        " ".join(as_shown(row) for row in rows[:MOST]),
     )

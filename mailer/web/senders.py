@@ -109,6 +109,17 @@ def pace(sender_id: int) -> Response | tuple[str, int]:
     return see("senders.show", sender_id=sender_id, _anchor="h-domains")
 
 
+@blueprint.post("/<int:sender_id>/trial")
+@needs("admin")
+def trial(sender_id: int) -> Response:
+    """Somebody has mended what was broken: try now, not when the while is over."""
+    provider = provider_of(one(sender_id)) or abort(404)
+    with transaction() as session:
+        if circuits.try_now(session, provider):
+            acts.record(session, operator_id(), "try_provider", f"provider:{provider}")
+    return see("senders.show", sender_id=sender_id)
+
+
 # -- what pages show -----------------------------------------------------------------------------------------
 
 

@@ -75,14 +75,35 @@ def test_seen_is_written_down_and_the_next_one_shows_again(desk):
     """Check 97's ack, for alerts: who looked, and when."""
     alert(desk)
     ravi = desk.visitor("ravi", "approver")
-    assert ravi.post("/alerts/seen", on="/alerts/", cause="refused_as_spam").status_code == 303
+    shown = shown_to(ravi)
+    assert ravi.post("/alerts/seen", on="/alerts/", cause="refused_as_spam", shown=shown).status_code == 303
     assert "Nobody complains of us" in plain(ravi.get("/alerts/"))
     assert acts(desk) == [("see_alert", "alert:refused_as_spam")]
-    second = ravi.post("/alerts/seen", on="/people/", cause="refused_as_spam")
+    second = ravi.post("/alerts/seen", on="/people/", cause="refused_as_spam", shown=shown)
     assert second.status_code == 400
     assert "Go back, reload it" in second.text, "a page of ours, for whoever was second"
     run(desk, "UPDATE alerts SET seen_at = NULL, count = count + 1")
     assert "4 messages" in plain(ravi.get("/alerts/"))
+
+
+def shown_to(visitor):
+    return re.search(r'name="shown" value="([^"]*)"', visitor.get("/alerts/").text)[1]
+
+
+def test_seen_marks_what_was_on_the_page_and_nothing_that_came_since(desk):
+    """Even one with an earlier time: an event may come late. A page of an hour ago says nothing about it."""
+    for domain in ("example.com", "example.net"):
+        alert(desk, domain=domain)
+    ravi = desk.visitor("ravi", "approver")
+    shown = shown_to(ravi)
+    alert(desk, domain="example.org")
+    run(desk, "UPDATE alerts SET count = count + 1, first_at = first_at - interval '1 h' WHERE domain = 'example.net'")
+    assert ravi.post("/alerts/seen", on="/alerts/", cause="refused_as_spam", shown=shown).status_code == 303
+    left = {row.domain for row in run(desk, "SELECT domain FROM alerts WHERE seen_at IS NULL")}
+    assert left == {"example.net", "example.org"}
+    assert "7 messages" in plain(ravi.get("/alerts/"))
+    for stale in (shown, "", "x"):
+        assert ravi.post("/alerts/seen", on="/alerts/", cause="refused_as_spam", shown=stale).status_code == 400
 
 
 @pytest.mark.parametrize("role", ["author", "helpline"])

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 from sqlalchemy import text
 
-from mailer import circuits, dkim, domains
+from mailer import circuits, dkim, domains, rests
 from mailer.domains import Heard
 from mailer.senders import SenderFacts
 from mailer.web.senders import RESOLVER
@@ -175,6 +175,39 @@ def test_an_open_circuit_shows_on_the_list_and_at_the_sender(desk, admin):
     for path in ("/senders/", "/senders/1"):
         assert "Nobody is home" in admin.get(path).text, path
     assert "CONNECT: refused" in admin.get("/senders/1").text
+
+
+def test_who_has_mended_a_provider_lets_it_be_tried_now(desk, admin):
+    """Not set free at once: one worker tries with a few messages, and the others wait for what it finds."""
+    press(admin, "/senders/", provider="smtp-news")
+    assert "Try again now" not in admin.get("/senders/1").text
+    with desk.committed() as session, session.begin():
+        for _ in range(circuits.FAILURES):
+            circuits.failed(session, "smtp-news", "CONNECT: refused", 0)
+        assert not circuits.attempt(session, "smtp-news")
+    assert "Try again now" not in desk.visitor("anita", "author").get("/senders/1").text
+    assert "Try again now" in admin.get("/senders/1").text
+    for _ in range(2):  # a double click
+        assert admin.post("/senders/1/trial", on="/senders/1").status_code == 303
+    page = admin.get("/senders/1").text
+    assert "Trying with a few messages" in page
+    assert "Try again now" not in page
+    acts = query(desk, "SELECT act, subject FROM operator_acts WHERE act = 'try_provider'")
+    assert [tuple(row) for row in acts] == [("try_provider", "provider:smtp-news")]
+    with desk.committed() as session, session.begin():
+        assert circuits.look(session, "smtp-news").level == 1
+        assert [circuits.attempt(session, "smtp-news") for _ in range(2)] == [True, False]
+
+
+def test_a_provider_that_asked_for_a_rest_gets_it(desk, admin):
+    press(admin, "/senders/", provider="smtp-news")
+    with desk.committed() as session, session.begin():
+        rests.ask(session, "smtp-news", 600, "429: too many requests")
+    assert "Try again now" not in admin.get("/senders/1").text
+    assert admin.post("/senders/1/trial", on="/senders/1").status_code == 303
+    with desk.committed() as session:
+        assert rests.left(session, "smtp-news") > 500
+    assert query(desk, "SELECT 1 FROM operator_acts WHERE act = 'try_provider'") == []
 
 
 def test_a_provider_that_the_settings_lost_is_said_plainly(desk, admin):
