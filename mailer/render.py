@@ -145,6 +145,9 @@ class Renderer:
         self._words = (content.subject, content.preheader, content.html, content.text)
         self._plan, self._letter_plan = Plan[bytes].none(), Plan[str].none()
         self._frames = self._letter_frames = Frames(constants_in(HTML, content.html))
+        words = (content.subject, content.preheader, content.text)
+        self.reads = frozenset(variables_in(HTML, content.html)).union(*(variables_in(TEXT, part) for part in words))
+        """Every field that this content reads."""
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
         """One person's mail. Raises RenderFailed where a field is missing or the result makes no sense."""
