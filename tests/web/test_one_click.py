@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 import time_machine
@@ -21,9 +25,11 @@ from tests.conftest import ROOT_KEY
 from tests.mailed import BASE, everything, mailed, standing
 from tests.sending import Sending
 from tests.serving import ask, serving
+from workers.web import MOST_FAREWELLS
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 URLENCODED = b"List-Unsubscribe=One-Click"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 MULTIPART = b'--b\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--b--\r\n'
 BARE = """
 import sys, urllib.request
@@ -250,6 +256,25 @@ def test_opt_outs_answer_within_a_second_without_a_broker(listening, keys):
     # Nine of ten: the machine that runs tests does other things as well.
     assert seconds[len(seconds) * 9 // 10] < 1.0
     assert all(standing(sessions, person.customer_id) == {"offer": False} for person in people)
+
+
+def test_nobody_waits_for_strangers_who_do_not_hang_up(listening, keys):
+    """Check 19: they were answered and told that it is over, and keep their end open. Each cost all others 2 s."""
+    url, sessions = listening
+    person, place = mailed(sessions, keys), urlsplit(url)
+    with ExitStack() as held:
+        strangers = [
+            held.enter_context(socket.create_connection((place.hostname, place.port)))
+            for _ in range(MOST_FAREWELLS * 2)
+        ]
+        for stranger in strangers:
+            stranger.sendall(b"GET /favicon.ico HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        for stranger in strangers:
+            assert stranger.recv(12, socket.MSG_WAITALL).endswith(b" 200")
+        link = http.client.HTTPConnection(place.hostname, place.port, timeout=MOST_FAREWELLS)
+        held.callback(link.close)
+        link.request("POST", urlsplit(person.unsubscribe).path, URLENCODED, FORM)
+        assert link.getresponse().status == 200
 
 
 def test_the_web_application_doesnt_even_import_the_queue():
