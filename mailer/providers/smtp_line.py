@@ -51,9 +51,10 @@ class Line:
         self._host, self._context, self._selector = target.host, context, selector
         self._reader = Reader()
         self._steps = opening(target)
+        self._wants = 0  # events that the selector watches for
         self._asked = False
         self._protecting = False
-        self._unsent = memoryview(b"")
+        self._unsent: memoryview | None = None
         self._given: Turn | None = None  # whose content was handed to the wire
         self._dotted: Turn | None = None
         self._dotted_at = 0.0
@@ -65,7 +66,7 @@ class Line:
     @property
     def is_free(self) -> bool:
         """Whether it could begin a message now."""
-        return self.talk is not None and self.talk.is_free and not self._unsent
+        return self.talk is not None and self.talk.is_free and self._unsent is None
 
     @property
     def is_busy(self) -> bool:
@@ -89,8 +90,9 @@ class Line:
         except (OSError, UnicodeError) as error:
             raise ConversationError(self.stage, _words(error)) from None
         finally:
-            if not self._connecting and self._wire.fileno() >= 0:
-                self._watch(wants)
+            if wants != self._wants and not self._connecting and self._wire.fileno() >= 0:
+                self._selector.modify(self._wire.fileno(), wants, self)
+                self._wants = wants
         if self.talk is not None and self.talk.broken:
             raise ConversationError(self.stage, self.talk.broken)
 
@@ -111,7 +113,7 @@ class Line:
         if self._wire.fileno() < 0:
             return
         self._selector.unregister(self._wire.fileno())
-        if self._unsent or not self._wire.drained():
+        if self._unsent is not None or not self._wire.drained():
             self._wire.abort()
         else:
             self._wire.close()
@@ -188,13 +190,13 @@ class Line:
 
     def _speak(self, supply: Supply, now: float) -> int:
         """Write what may be written; the event of the selector that more has to wait for."""
-        while self._flushed():
+        while self._unsent is None or self._flushed():
             talk = self.talk
             if talk is None or talk.broken:
                 return 0
             turn = talk.due
             if turn is None:
-                if not self._said_more(talk) and not self._begun(talk, supply, now):
+                if not (self._said_more(talk) if talk.turns else self._begun(talk, supply, now)):
                     return 0
             elif self._given is not turn:
                 self._given = turn
@@ -212,7 +214,7 @@ class Line:
     def _begun(self, talk: Talk, supply: Supply, now: float) -> bool:
         """Begin a message, if the connection is free for one and one may still start."""
         self._write(talk.clean() if talk.is_free else b"")
-        if not talk.is_free or self._unsent or (following := supply.next(talk.extensions)) is None:
+        if not talk.is_free or self._unsent is not None or (following := supply.next(talk.extensions)) is None:
             return False
         turn, _ = following
         words = talk.begin(*following)
@@ -221,7 +223,8 @@ class Line:
             talk.take_back(turn)
             supply.put_back(turn)
             return False
-        self._unsent, self.used = memoryview(words)[left:], now
+        self._keep(words, left)
+        self.used = now
         return True
 
     def _finished(self, talk: Talk, turn: Turn, supply: Supply, now: float) -> bool:
@@ -244,27 +247,25 @@ class Line:
             return False
         turn.dotted = True
         self._dotted, self._dotted_at, self.used = turn, now, now
-        self._unsent = memoryview(words)[written:]
+        self._keep(words, written)
         return True
 
     def _write(self, words: bytes) -> None:
         """Write, or keep until there is room. Not for the first words of a message, nor for its dot."""
         if words:
-            self._unsent = memoryview(words)
-            self._flushed()
+            self._keep(words, self._wire.write(words))
+
+    def _keep(self, words: bytes | memoryview, written: int) -> None:
+        """Keep what of `words` is still to be written."""
+        self._unsent = memoryview(words)[written:] if written < len(words) else None
 
     def _flushed(self) -> bool:
-        while self._unsent:
+        while self._unsent is not None:
             written = self._wire.write(self._unsent)
             if not written:
                 return False
-            self._unsent = self._unsent[written:]
+            self._keep(self._unsent, written)
         return True
-
-    def _watch(self, wants: int) -> None:
-        if wants != self._wants:
-            self._selector.modify(self._wire.fileno(), wants, self)
-            self._wants = wants
 
 
 _CLEAR = "bytes in clear text came after the answer to STARTTLS"

@@ -132,6 +132,14 @@ def outcome_of(reply: Reply, stage: Stage) -> Outcome:
     return lost_at(stage)
 
 
+@lru_cache(512)  # as above
+def meaning_of(stage: Stage, reply: Reply) -> tuple[Outcome, str, str, str | None]:
+    """What a receipt says where `reply` ended a message: outcome, number, words, and the server's own name for it."""
+    outcome = outcome_of(reply, stage)
+    name = queue_id(reply) if outcome is Outcome.TAKEN else None
+    return outcome, reply.number if reply.code > 0 else "", f"{stage.name}: {reply.text}", name
+
+
 def lost_at(stage: Stage) -> Outcome:
     """The meaning of silence: a connection lost or a time-out, after `stage` began."""
     return Outcome.IN_DOUBT if stage is Stage.DOT else Outcome.NOT_TAKEN

@@ -9,11 +9,11 @@ nothing was taken; from its first byte on, silence means *in doubt*.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mailer.providers.base import Envelope, Outcome, Receipt
-from mailer.providers.smtp_replies import Reply, Stage, lost_at, outcome_of, queue_id
+from mailer.providers.smtp_replies import Reply, Stage, lost_at, meaning_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mailer.providers.smtp_opening import Extensions
     from mailer.providers.smtp_words import Words
 
+DATA = b"DATA\r\n"
 DOT = b".\r\n"
 
 
@@ -33,7 +34,7 @@ class Turn:
     tries: int = 0
     # -- on the connection where it is now
     is_first: bool = True
-    unsaid: deque[tuple[Stage, bytes]] = field(default_factory=deque)
+    unsaid: list[tuple[Stage, bytes]] | None = None  # the next one last; where commands are said step by step
     answered: bool = False  # anything but silence came to its MAIL
     has_recipient: bool = False
     refusal: tuple[Stage, Reply] | None = None
@@ -42,14 +43,9 @@ class Turn:
 
     def receipt(self, stage: Stage, reply: Reply | None, silence: str = "") -> Receipt:
         """What became of it: `reply` ended it, or silence did."""
-        outcome = outcome_of(reply, stage) if reply else lost_at(stage)
-        return Receipt(
-            self.envelope.delivery_id,
-            outcome,
-            reply.number if reply and reply.code > 0 else "",
-            f"{stage.name}: {reply.text if reply else silence}",
-            queue_id(reply) if reply and outcome is Outcome.TAKEN else None,
-        )
+        if reply is None:
+            return Receipt(self.envelope.delivery_id, lost_at(stage), "", f"{stage.name}: {silence}")
+        return Receipt(self.envelope.delivery_id, *meaning_of(stage, reply))
 
 
 class Talk:
@@ -73,16 +69,16 @@ class Talk:
 
     def begin(self, turn: Turn, words: Words) -> bytes:
         """What to say first for this message. Its first byte is that of MAIL."""
-        self._reset(turn)
+        if turn.words is not None:
+            self._reset(turn)
         turn.words, turn.is_first = words, not self._begun
         self._begun += 1
         self.turns.append(turn)
-        said = [(Stage.MAIL, words.mail), (Stage.RCPT, words.rcpt), (Stage.DATA, b"DATA\r\n")]
         if not self.pipelining:
-            turn.unsaid.extend(said)
+            turn.unsaid = [(Stage.DATA, DATA), (Stage.RCPT, words.rcpt), (Stage.MAIL, words.mail)]
             return self.more()
-        self._awaited.extend((turn, stage) for stage, _ in said)
-        return b"".join([command for _, command in said])
+        self._awaited += ((turn, Stage.MAIL), (turn, Stage.RCPT), (turn, Stage.DATA))
+        return words.mail + words.rcpt + DATA
 
     def take_back(self, turn: Turn) -> None:
         """Nothing of this message, the last one begun, has left: as if it had not been begun."""
@@ -107,7 +103,7 @@ class Talk:
         """The next command, where they are said step by step and the last one was answered."""
         if self._awaited or not self.turns or not self.turns[0].unsaid:
             return b""
-        stage, words = self.turns[0].unsaid.popleft()
+        stage, words = self.turns[0].unsaid.pop()
         self._awaited.append((self.turns[0], stage))
         return words
 
@@ -177,7 +173,7 @@ class Talk:
             self.broken = _ASTRAY
         if self.broken:
             return  # `lost` ends it
-        turn.unsaid.clear()
+        turn.unsaid = None
         if stage is Stage.DATA or not self.pipelining:
             self._unclean = turn.refusal[0] is not Stage.MAIL or turn.has_recipient
             self._end(turn, *turn.refusal)
@@ -210,7 +206,7 @@ class Talk:
     def _reset(turn: Turn) -> None:
         turn.answered = turn.has_recipient = turn.wanted = turn.dotted = False
         turn.refusal = None
-        turn.unsaid = deque()
+        turn.unsaid = None
 
 
 _ASTRAY = "the server no longer talks about the same thing"

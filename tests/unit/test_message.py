@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.message import BadHeader, Marketing, Sender, build, delivery_of, return_path, wire_address
+from mailer.wire_names import PLAIN, by_the_rules
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 SENDER = Sender(name="Anaar Home", address="news@mail.anaar.example", domain="mail.anaar.example")
@@ -304,6 +305,12 @@ def test_what_is_not_an_address_never_reaches_an_envelope(address):
 def test_the_domain_is_lower_case_and_the_mailbox_name_untouched():
     """Check 34: only the domain is without case."""
     assert wire_address("Priya.Rao+Shop@EXAMPLE.com") == "Priya.Rao+Shop@example.com"
+
+
+@given(st.from_regex(PLAIN, fullmatch=True) | st.from_regex(r"[a.+@\n-]{1,4}l{0,66}@[a.\n-]{1,4}d{0,66}\.c{1,190}\n?"))
+def test_a_plain_address_is_what_the_rules_leave_as_it_is(address):
+    if PLAIN.fullmatch(address):
+        assert by_the_rules(address) == address
 
 
 def test_text_comes_first_and_html_second():
