@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 ADULT_AGE = 18
@@ -114,25 +115,33 @@ def decide(standing: PurposeStanding | None, person: Person, *, policy_floor: in
     `standing` is the person's for that purpose (None: never asked), `policy_floor` the oldest policy version under
     which a yes still covers the purpose, `today` the date at the shop. Whatever is not known counts as no.
     """
-    adult = is_adult(person.birth_date, today) if person.birth_date is not None else None
-    granted = standing is not None and standing.granted
-    covered = granted and standing is not None and (standing.policy_version_id or 0) >= policy_floor
-    reasons = (
-        (person.account == "erased", Refusal.ERASED),
-        (person.account != "active", Refusal.DEACTIVATED),
-        (not person.has_address, Refusal.NO_ADDRESS),
-        (adult is False, Refusal.MINOR),
-        (adult is None and not person.declared_adult, Refusal.AGE_UNKNOWN),
-        (standing is None, Refusal.NEVER_ASKED),
-        (not granted, Refusal.WITHDRAWN),
-        (not covered, Refusal.POLICY_CHANGED),
-        (person.suppressed, Refusal.SUPPRESSED),
-        (person.stop_requested, Refusal.STOP_REQUESTED),
+    refusal = (
+        _against_person(person, today)
+        or _against_standing(standing, policy_floor)
+        or (Refusal.SUPPRESSED if person.suppressed else None)
+        or (Refusal.STOP_REQUESTED if person.stop_requested else None)
     )
-    refusal = next((reason for holds, reason in reasons if holds), None)
     if refusal is not None or standing is None or standing.policy_version_id is None:
         return refusal or Refusal.POLICY_CHANGED
     return Allowed(standing.event_id, standing.policy_version_id)
+
+
+def _against_person(person: Person, today: date) -> Refusal | None:
+    if person.account != "active":
+        return Refusal.ERASED if person.account == "erased" else Refusal.DEACTIVATED
+    if not person.has_address:
+        return Refusal.NO_ADDRESS
+    if person.birth_date is None:
+        return None if person.declared_adult else Refusal.AGE_UNKNOWN
+    return None if is_adult(person.birth_date, today) else Refusal.MINOR
+
+
+def _against_standing(standing: PurposeStanding | None, policy_floor: int) -> Refusal | None:
+    if standing is None:
+        return Refusal.NEVER_ASKED
+    if not standing.granted:
+        return Refusal.WITHDRAWN
+    return None if (standing.policy_version_id or 0) >= policy_floor else Refusal.POLICY_CHANGED
 
 
 def is_adult(birth_date: date, today: date) -> bool:
@@ -140,6 +149,7 @@ def is_adult(birth_date: date, today: date) -> bool:
     return birth_date <= eighteen_years_before(today)
 
 
+@lru_cache(8)
 def eighteen_years_before(today: date) -> date:
     """Return the latest birth date of an adult; 28 February stands in for a missing 29th, as in PostgreSQL."""
     try:
