@@ -34,17 +34,17 @@ def act_on(session: Session, campaign_id: int, found: Finding) -> None:
     """Warn, or stop: the campaign where it is about all of it, else only that domain."""
     if found.level == "stop" and not found.domain:
         if (state := locked(session, campaign_id).state) == "sending":
-            operations.pause(session, campaign_id, None, f"{found.words}. The limit is 0.3%")
+            operations.pause(session, campaign_id, None, f"{found.words}. The limit is {found.allowed}")
         elif state == "sent":
-            words = f"Look at this before you write again: {found.words}. The limit is 0.3%"
+            words = f"Look at this before you write again: {found.words}. The limit is {found.allowed}"
             note(session, campaign_id, None, words, "campaign_warned", counted=found.what, reports=found.reports)
         return
     facts = {"domain": found.domain, "counted": found.what, "reports": found.reports, "base": found.base}
     if found.level == "stop":
-        words = f"Nothing more goes to {found.domain}: {found.words}. The limit is 0.3%"
+        words = f"Nothing more goes to {found.domain}: {found.words}. The limit is {found.allowed}"
         note(session, campaign_id, None, words, "domain_stopped", **facts)
     else:
-        words = f"Look at this: {found.words}. It stops by itself at 0.3%"
+        words = f"Look at this: {found.words}. It stops by itself at {found.allowed}"
         note(session, campaign_id, None, words, "campaign_warned", **facts)
 
 

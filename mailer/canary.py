@@ -13,7 +13,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from mailer.guards import CANARY_FEWEST, LIMITS, WHOLE, Finding, What, reports_of
+from mailer import guard_limits
+from mailer.guards import CANARY_FEWEST, WHOLE, Finding, reports_of
 
 _LOCK = text("""
     SELECT canary_messages FROM mandates
@@ -120,11 +121,10 @@ def let_go(session: Session, campaign_id: int) -> bool:
 def against(session: Session, campaign_id: int, handed_over: int) -> Finding | None:
     """Return what speaks against going on, if anything does."""
     reports = reports_of(session, campaign_id)
-    whats: tuple[What, ...] = ("complaints", "bounces")
-    for what in whats:
+    for what, limit in guard_limits.read(session).items():
         count = reports.get((WHOLE, what), 0)
-        if count >= CANARY_FEWEST and count >= LIMITS["stop"] * handed_over:
-            return Finding(WHOLE, what, "stop", count, handed_over)
+        if count >= CANARY_FEWEST and count >= limit.stop * handed_over:
+            return Finding(WHOLE, what, "stop", count, handed_over, limit.stop)
     return None
 
 

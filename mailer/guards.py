@@ -15,14 +15,14 @@ from typing import Literal, TypeAlias
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-What: TypeAlias = Literal["complaints", "bounces"]
+from mailer import guard_limits
+from mailer.guard_limits import USUAL, Limit, Limits, What, percent_of
+
 Level: TypeAlias = Literal["ok", "warn", "stop"]
 Key: TypeAlias = tuple[str, What]
 """A recipient domain ('' for the whole campaign), and what is counted."""
 
 WHOLE = ""
-LIMITS: Mapping[Level, float] = {"warn": 0.001, "stop": 0.003}
-"""Gmail and Yahoo: stay below 0.1 %, never reach 0.3 % of what was delivered (sender guidelines, 2024; check 53)."""
 FEWEST: Mapping[Level, int] = {"warn": 3, "stop": 5}
 """One complaint of fifty says nothing. With five reports at 0.3 % the true rate is above 0.1 % with 97.5 % certainty
 (Poisson: the lower limit of five is 1.6)."""
@@ -68,6 +68,13 @@ class Finding:
     level: Level
     reports: int
     base: int
+    limit: float = USUAL.stop
+    """At which share it stops."""
+
+    @property
+    def allowed(self) -> str:
+        """The limit, in words."""
+        return percent_of(self.limit)
 
     @property
     def words(self) -> str:
@@ -103,10 +110,12 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f}%" if whole else "no base"
 
 
-def level_of(reports: int, base: int, known: Known) -> Level:
+def level_of(reports: int, base: int, known: Known, limit: Limit = USUAL) -> Level:
     """Return what `reports` of `base` come to. Pure. What a person has seen and let go on counts only once it grew."""
-    for level in ("stop", "warn"):
-        if reports >= enough(level, known.acknowledged) and reports >= LIMITS[level] * base:
+    shares: Mapping[Level, float] = {"stop": limit.stop, "warn": limit.warn}
+    for level, share in shares.items():
+        # In millionths: 0.07 times 100 is a little more than 7.
+        if reports >= enough(level, known.acknowledged) and reports * 1_000_000 >= round(share * 1_000_000) * base:
             return level
     return "ok"
 
@@ -126,8 +135,8 @@ def watch(session: Session, campaign_id: int, memory: Watch) -> list[Finding]:
     reports = reports_of(session, campaign_id)
     if not any(count >= min(FEWEST.values()) for count in reports.values()):
         return []
-    known = _known(session, campaign_id)
-    if not any(_could_rise(count, known.get(key, Known())) for key, count in reports.items()):
+    known, limits = _known(session, campaign_id), guard_limits.read(session)
+    if not any(_could_rise(count, known.get(key, Known()), limits[key[1]]) for key, count in reports.items()):
         return []
     if not memory.may_count(campaign_id) or not session.scalar(_ALONE, {"campaign": campaign_id}):
         return []
@@ -135,7 +144,7 @@ def watch(session: Session, campaign_id: int, memory: Watch) -> list[Finding]:
     bases = bases_of(session, campaign_id)
     memory.counted[campaign_id] = began, time.monotonic() - began
     # Read again, behind the lock: another clock may have judged meanwhile.
-    return _judge(session, campaign_id, reports, bases, _known(session, campaign_id))
+    return _judge(session, campaign_id, reports, bases, _known(session, campaign_id), limits)
 
 
 def _known(session: Session, campaign_id: int) -> dict[Key, Known]:
@@ -149,6 +158,7 @@ def _judge(
     reports: Mapping[Key, int],
     bases: Mapping[Key, int],
     known: Mapping[Key, Known],
+    limits: Limits,
 ) -> list[Finding]:
     findings = []
     whole: dict[What, Level] = {}
@@ -156,12 +166,12 @@ def _judge(
         before = known.get(key, Known())
         if reports[key] < min(FEWEST.values()):
             continue
-        level = level_of(reports[key], bases.get(key, 0), before)
+        level = level_of(reports[key], bases.get(key, 0), before, limits[key[1]])
         if key[0] != WHOLE and "stop" in whole.values() and level == "stop":
             level = "warn"  # all of it is paused: whoever resumes it has seen the domains too
         if _RANK[level] < _RANK[before.level]:
             level = before.level  # only a person takes a stop back
-        found = Finding(*key, level, reports[key], bases.get(key, 0))
+        found = Finding(*key, level, reports[key], bases.get(key, 0), limits[key[1]].stop)
         values = {"campaign": campaign_id, "domain": found.domain, "what": found.what, "level": level}
         session.execute(_REMEMBER, {**values, "reports": found.reports, "base": found.base})
         if key[0] == WHOLE:
@@ -175,9 +185,9 @@ def _judge(
 _RANK: Mapping[Level, int] = {"ok": 0, "warn": 1, "stop": 2}
 
 
-def _could_rise(reports: int, known: Known) -> bool:
+def _could_rise(reports: int, known: Known, limit: Limit) -> bool:
     # The base only grows: below a limit of the old one is below the limit of today's.
-    return _RANK[level_of(reports, known.base, known)] > _RANK[known.level]
+    return _RANK[level_of(reports, known.base, known, limit)] > _RANK[known.level]
 
 
 def reports_of(session: Session, campaign_id: int) -> dict[Key, int]:

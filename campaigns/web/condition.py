@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from campaigns.web import unknowns
 from campaigns.web.blueprint import campaigns
-from mailer import condition, hold, metrics
+from mailer import condition, guard_limits, hold, metrics
 from mailer.delivery import WINDOW_SECONDS
 from mailer.models import Installation, Mandate, OpenHandover
 from mailer.web.edge import db, see, transaction
@@ -37,6 +37,7 @@ def health() -> str:
         lines=found,
         worst=condition.worst(found),
         days=condition.patiently(session, lambda: metrics.by_day(session, shop().settings.shop_zone)),
+        limits=guard_limits.read(session),
         unknown=condition.patiently(session, lambda: unknowns.campaigns(session)),
     )
 

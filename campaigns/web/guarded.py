@@ -9,8 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns.models import Campaign
-from mailer import canary, guards
-from mailer.guards import Finding, Level, What
+from mailer import canary, guard_limits, guards
+from mailer.guard_limits import Limits, What
+from mailer.guards import Finding, Level
 from mailer.models import GuardCount
 
 
@@ -25,6 +26,7 @@ class Guarded:
     """Recipient domains to which nothing goes until a person says so."""
     warned: list[Finding]
     canary: canary.Canary | None
+    limits: Limits
 
     @property
     def waits(self) -> bool:
@@ -47,4 +49,5 @@ def of_campaign(session: Session, campaign: Campaign) -> Guarded:
         domains=[one for one in found if one.domain and one.level == "stop"],
         warned=[one for one in found if one.level == "warn"],
         canary=canary.look(session, campaign.id),
+        limits=guard_limits.read(session),
     )

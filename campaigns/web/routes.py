@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from campaigns.web import acts, composer, condition, content, doubts, one, shelf, today, topics
+from campaigns.web import acts, composer, condition, content, doubts, limits, one, shelf, today, topics
 from campaigns.web.blueprint import campaigns
 
-__all__ = ["acts", "campaigns", "composer", "condition", "content", "doubts", "one", "shelf", "today", "topics"]
+__all__ = [
+    "acts",
+    "campaigns",
+    "composer",
+    "condition",
+    "content",
+    "doubts",
+    "limits",
+    "one",
+    "shelf",
+    "today",
+    "topics",
+]

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from config.logging import get_logger
 from mailer.address import mask
+from mailer.guard_limits import percent_of
 from mailer.models.mandates import Installation
 from mailer.web import words
 from mailer.web.edge import db, now
@@ -46,6 +47,7 @@ def dress(app: Flask, zone: ZoneInfo) -> None:
         mask=mask,
         visible=words.visible,
         duration=words.duration,
+        percent=percent_of,
         capital=lambda text: text[:1].upper() + text[1:],
         when=lambda moment: words.when(moment, now(), zone),
         day=lambda moment: words.day(moment, zone),

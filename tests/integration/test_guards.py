@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from campaigns import guarding, operations
 from campaigns.models import Campaign
-from mailer import guards
-from mailer.errors import Refused
+from mailer import guard_limits, guards
+from mailer.errors import InputProblem, Refused
+from mailer.guard_limits import Limit
 from mailer.guards import Known, Watch, level_of
 from mailer.pick import Prepared
 from mailer.providers.memory import MemoryProvider
@@ -49,6 +51,14 @@ def test_what_a_person_has_seen_counts_only_once_it_grew(reports, level):
 @pytest.mark.parametrize(("reports", "level"), [(149, "ok"), (150, "stop")])
 def test_after_many_it_takes_half_as_many_again(reports, level):
     assert level_of(reports, 1000, Known(acknowledged=100)) == level
+
+
+@pytest.mark.parametrize(
+    ("reports", "base", "level"), [(6, 100, "warn"), (7, 100, "stop"), (4, 4, "warn"), (2, 2, "ok"), (9, 1000, "ok")]
+)
+def test_another_limit_holds_from_as_few_reports_on_as_ever(reports, base, level):
+    """7 % of a hundred is seven, whatever 0.07 times a hundred is to a machine."""
+    assert level_of(reports, base, Known(), Limit(0.02, 0.07)) == level
 
 
 class Mailing:
@@ -119,6 +129,39 @@ def test_a_campaign_is_warned_of_then_paused_with_the_reason(mailing, what, verb
     assert state == "paused"
     assert f"6 of 2000 {verb} (0.30%)" in reason
     assert "The limit is 0.3%" in reason
+
+
+def test_the_limits_that_an_administrator_set_hold_at_once(mailing):
+    mailing.handed_over(2000)
+    guard_limits.change(mailing.session, mailing.operator, "bounces", 0.02, 0.05)
+    mailing.came_back("bounced", 39)
+    assert mailing.look() == []
+    mailing.came_back("bounced", 1)
+    assert mailing.look()[0] == ("", "bounces", "warn")
+    assert "It stops by itself at 5%" in mailing.events[-1]
+    mailing.came_back("complained", 6)
+    assert mailing.look()[0] == ("", "complaints", "stop"), "the other kind has its own"
+    assert "The limit is 0.3%" in mailing.state[1]
+    guard_limits.change(mailing.session, mailing.operator, "bounces", 0.01, 0.02)
+    assert mailing.look() == [("", "bounces", "stop")], "nothing more had to come back"
+
+
+def test_a_higher_limit_takes_no_stop_back(mailing):
+    mailing.handed_over(1000)
+    mailing.came_back("bounced", 6)
+    mailing.look()
+    guard_limits.change(mailing.session, mailing.operator, "bounces", 0.05, 0.1)
+    assert mailing.look() == []
+    assert guards.stopped(mailing.session, mailing.id)
+
+
+@pytest.mark.parametrize(("warn", "stop"), [(0, 0.003), (-0.1, 0.003), (0.003, 0.002), (0.001, 0.02), (0.001, 1)])
+def test_limits_outside_the_bounds_are_refused_by_code_and_database(mailing, warn, stop):
+    with pytest.raises(InputProblem):
+        guard_limits.change(mailing.session, mailing.operator, "complaints", warn, stop)
+    row = text("INSERT INTO guard_limits (what, warn, stop, set_by) VALUES ('complaints', :warn, :stop, :by)")
+    with pytest.raises(IntegrityError, match="sane"), mailing.session.begin_nested():
+        mailing.session.execute(row, {"warn": warn, "stop": stop, "by": mailing.operator})
 
 
 def test_one_complaint_of_fifty_stops_nothing(mailing):

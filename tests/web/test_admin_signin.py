@@ -19,6 +19,7 @@ PAGES = [
     "/",
     "/health",
     "/hold",
+    "/limits",
     "/campaigns",
     "/campaigns/new",
     "/campaigns/1",
@@ -43,6 +44,7 @@ PAGES = [
 ACTS = [
     "/hold",
     "/hold/release",
+    "/limits",
     "/campaigns",
     "/campaigns/trial",
     "/campaigns/1/draft",
@@ -330,6 +332,7 @@ def test_an_operator_is_made_once_and_only_with_roles_that_exist(desk):
 ALLOWED = {
     "/hold": {"admin"},
     "/hold/release": {"admin"},
+    "/limits": {"admin"},
     "/campaigns": {"author"},
     "/campaigns/trial": {"author"},
     "/campaigns/1/draft": {"author"},
