@@ -57,9 +57,9 @@ def head(
     which = f"{_date(date, date.utcoffset())}Message-ID: <{attempt_id.hex}@{wire_domain(sender.domain)}>\r\n"
     if marketing is None:
         return f"{_of_sender(sender)}{to}{which}{_OF_NOTICES}{_LAST}"
-    common = _of_campaign(sender, marketing.campaign_id, marketing.purpose, marketing.purpose_name)
+    before, after = _of_campaign(sender, marketing.campaign_id, marketing.purpose, marketing.purpose_name)
     own = f"{_list_unsubscribe(marketing, recipient)}{_complaints(sender, marketing)}"
-    return f"{_of_sender(sender)}{to}{which}{own}{common}{_LAST}"
+    return f"{before}{to}{which}{own}{after}"
 
 
 _PLAIN_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
@@ -114,7 +114,8 @@ def _list_unsubscribe(marketing: Marketing, recipient: str) -> str:
     url = marketing.unsubscribe_url
     if not _HTTPS.fullmatch(url) or len(url) + 20 > _LONGEST_LINE:
         raise BadHeader("the unsubscribe link must be one plain https address of at most 900 characters")
-    if recipient.lower() in (unquote(url) if "%" in url else url).lower():
+    # An address has an @, written as it is or with a %: most links have neither.
+    if ("@" in url or "%" in url) and recipient.lower() in unquote(url).lower():
         raise BadHeader("the unsubscribe link must not contain the person's address")
     if marketing.unsubscribe_mailto is None:
         return f"List-Unsubscribe: <{url}>\r\n"
@@ -141,7 +142,6 @@ def _complaints(sender: Sender, marketing: Marketing) -> str:
 # -- of a whole campaign, made once ------------------------------------------------------------------------
 
 
-@lru_cache(256)
 def _of_sender(sender: Sender) -> str:
     """From and, where asked for, Reply-To."""
     reply_to = f"Reply-To: {wire_address(sender.reply_to)}\r\n" if sender.reply_to else ""
@@ -169,12 +169,13 @@ def _phrase(name: str) -> str:
 
 
 @lru_cache(256)
-def _of_campaign(sender: Sender, campaign_id: int, purpose: str, purpose_name: str) -> str:
-    """One click, the feedback id and the list: all that marketing says of itself."""
-    return (
+def _of_campaign(sender: Sender, campaign_id: int, purpose: str, purpose_name: str) -> tuple[str, str]:
+    """What stands before and after a person's own headers: who it is from; one click, the feedback id, the list."""
+    return _of_sender(sender), (
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
         f"Feedback-ID: {_feedback_id(sender, campaign_id, purpose)}\r\n"
         f"List-Id: {_list_id(purpose, purpose_name, wire_domain(sender.domain))}\r\n"
+        f"{_LAST}"
     )
 
 

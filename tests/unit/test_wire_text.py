@@ -43,7 +43,7 @@ def keeps_its_promise(content):
 @example(words=".x", html=".", text=".\r\n.\r\n")
 def test_a_message_as_built_needs_no_stuffing_whatever_people_wrote(words, html, text):
     keeps_its_promise(message(words, html, text))
-    keeps_its_promise(message(words, quoted.join([quoted.encode(html), quoted.encode(text)]), quoted.whole(text)))
+    keeps_its_promise(message(words, [quoted.encode(html), quoted.encode(text)], quoted.whole(text)))
 
 
 @given(text=PIECES)
