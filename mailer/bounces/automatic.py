@@ -35,6 +35,15 @@ def is_answer_of_a_robot(headers: Fields) -> bool:
     return any(name in headers for name in _OURS) or bool(_SUBJECT.search(headers.get("subject", "")))
 
 
+def is_pressed_by_a_person(headers: Fields) -> bool:
+    """Whether a program wrote it because somebody pressed *unsubscribe* (RFC 2369 3.2): it says what we ask for.
+
+    Apple Mail calls such a mail `Auto-Submitted: auto-replied`. Only for addresses to opt out by, whose owner is known.
+    """
+    asked = headers.get("subject", "").strip().lower() == "unsubscribe"
+    return asked or headers.get("x-apple-unsubscribe", "").strip().lower() == "true"
+
+
 def is_automatic(headers: Fields) -> bool:
     """Whether no person wrote the mail to us: a robot's answer, a list, a bulk mail, or one that wants no answer."""
     return (

@@ -1,4 +1,7 @@
-"""PURE: complaint reports (ARF: RFC 5965, RFC 6591, RFC 6590): what kind each is, and which message it is about."""
+"""PURE: complaint reports (ARF: RFC 5965, RFC 6591, RFC 6590): what kind each is, and which message it is about.
+
+Outlook.com's Junk Mail Reporting Program attaches the message alone, marked by a header of its own.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,9 @@ TYPES = {
 }
 
 
+_JUNK_MAIL_REPORT = "x-hmxmroriginalrecipient"
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """One report of a mail that may hold several."""
@@ -58,4 +64,9 @@ def complaints_of(opened: Opened) -> tuple[Complaint, ...]:
             returned = [report.returned[place]] if alone else report.returned
             kind = block["feedback-type"].split(";")[0].split("(")[0].strip().lower()
             found.append(Complaint(kind[:40], TYPES.get(kind, Meaning.UNCLEAR), names_in([block, *returned])))
+    found += [
+        Complaint("abuse", Meaning.COMPLAINT, names_in([message]))
+        for message in opened.returned
+        if _JUNK_MAIL_REPORT in message and not opened.reports
+    ]
     return tuple(found)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
 from enum import StrEnum
 
-from mailer.bounces.automatic import is_answer_of_a_robot, is_automatic
+from mailer.bounces.automatic import is_answer_of_a_robot, is_automatic, is_pressed_by_a_person
 from mailer.bounces.causes import DELAYED, cause_of
 from mailer.bounces.complaints import Complaint, complaints_of
 from mailer.bounces.names import Names, names_in
@@ -88,7 +88,8 @@ def _kind(opened: Opened, to: Names) -> Kind:
         return Kind.COMPLAINT
     if findings_of(opened) or _in_words(opened):
         return Kind.BOUNCE
-    if to.stopped and not opened.receipt and not is_answer_of_a_robot(opened.headers):
+    wanted = is_pressed_by_a_person(opened.headers) or not is_answer_of_a_robot(opened.headers)
+    if to.stopped and wanted and not opened.receipt:
         return Kind.OPT_OUT
     return Kind.AUTOMATIC if opened.receipt or is_automatic(opened.headers) else Kind.LETTER
 

@@ -11,37 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailer.bounces.causes import Act
 from mailer.bounces.complaints import TYPES, Meaning
-from mailer.bounces.sorting import Kind, Sorted, sort
+from mailer.bounces.sorting import Kind, sort
 from mailer.message import delivery_of, delivery_to_stop, optout_address, return_path
 from tests.unit import bounce_labels
-
-DELIVERY = UUID("6f1c2f6e-0f3a-4a51-9c7e-2b1d8a4f5c3d")
-VERP = return_path(DELIVERY, "mail.example.com")
-BOUNDARY = "b0"
-
-
-def report(blocks: str, words: str = "It failed.", kind: str = "delivery-status") -> bytes:
-    return (
-        f"From: MAILER-DAEMON@mx.example.com\nTo: <{VERP}>\nSubject: Undelivered Mail\n"
-        f'Content-Type: multipart/report; report-type={kind}; boundary="{BOUNDARY}"\n\n'
-        f"--{BOUNDARY}\nContent-Type: text/plain\n\n{words}\n"
-        f"--{BOUNDARY}\nContent-Type: message/{kind}\n\n{blocks}\n--{BOUNDARY}--\n"
-    ).encode()
-
-
-def block(action: str, status: str, said: str = "", who: str = "asha@example.com") -> str:
-    return f"Final-Recipient: rfc822; {who}\nAction: {action}\nStatus: {status}\nDiagnostic-Code: smtp; {said}\n"
-
-
-def suppresses(mail: Sorted) -> bool:
-    failed = [finding for finding in mail.findings if finding.action == "failed"]
-    return mail.kind is Kind.BOUNCE and any(finding.cause.act is Act.SUPPRESS for finding in failed)
-
-
-def letter(headers: str = "", body: str = "Hello", subject: str = "Hi", to: str = "care@example.com") -> bytes:
-    return f"From: Asha <asha@example.com>\nTo: {to}\nSubject: {subject}\n{headers}\n{body}\n".encode()
+from tests.unit.bounce_mails import DELIVERY, VERP, block, complaint, letter, report, suppresses
 
 
 @pytest.mark.parametrize("aside", [False, True], ids=["seen", "set aside"])
@@ -131,11 +105,6 @@ def test_addresses_to_bounce_and_to_opt_out_are_never_taken_for_each_other():
 # -- complaints ----------------------------------------------------------------------------------------------
 
 
-def complaint(kind: str, who: str = "redacted@example.com", mail_from: str = VERP) -> bytes:
-    fields = f"Feedback-Type: {kind}\nVersion: 1\nOriginal-Rcpt-To: {who}\nOriginal-Mail-From: {mail_from}\n"
-    return report(fields, kind="feedback-report")
-
-
 @pytest.mark.parametrize("kind", [*TYPES, "ABUSE", "brand-new"])
 def test_every_type_of_complaint_report_means_what_its_rfc_says(kind):
     """Check 47: RFC 5965 3.1, RFC 6591, RFC 6430."""
@@ -147,6 +116,20 @@ def test_every_type_of_complaint_report_means_what_its_rfc_says(kind):
 def test_a_complaint_whose_address_is_blacked_out_is_known_by_what_the_message_carried():
     """Check 47, RFC 6590."""
     assert sort(complaint("abuse", "xxxxx@example.com")).complaints[0].names.bounced == (DELIVERY,)
+
+
+def test_outlooks_junk_mail_report_is_a_complaint_without_a_report():
+    """Check 47: its mark stands in the message that it attaches."""
+    raw = (
+        "From: staff@example.net\nSubject: complaint about message from 192.0.2.1\nMIME-Version: 1.0\n"
+        'Content-Type: multipart/mixed; boundary="j"\n\n--j\nContent-Type: message/rfc822\n\n'
+        f"{{}}Return-Path: <{VERP}>\nSubject: Offers\n\nHello\n--j--\n"
+    )
+    mail = sort(raw.format("X-HmXmrOriginalRecipient: asha@example.com\n").encode())
+    assert [(one.type, one.meaning, one.names.bounced) for one in mail.complaints] == [
+        ("abuse", Meaning.COMPLAINT, (DELIVERY,))
+    ]
+    assert sort(raw.format("").encode()).kind is Kind.LETTER
 
 
 def test_several_reports_in_one_mail_are_each_read():
@@ -163,67 +146,6 @@ def test_several_reports_in_one_mail_are_each_read():
         (Meaning.COMPLAINT, (DELIVERY,)),
         (Meaning.HARMLESS, (UUID(int=7),)),
     ]
-
-
-# -- robots and opt-outs ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        "Auto-Submitted: auto-replied\n",
-        "Auto-Submitted: auto-generated (a ticket)\n",
-        "Precedence: bulk\n",
-        "Precedence: junk\n",
-        "Precedence: list\n",
-        "X-Auto-Response-Suppress: All\n",
-        "Return-Path: <>\n",
-        "List-Id: <x.example.com>\n",
-        "X-Autoreply: yes\n",
-    ],
-)
-@pytest.mark.parametrize("subject", ["unsubscribe", "Yes, confirm", "spam!"])
-def test_what_no_person_wrote_is_nothing(headers, subject):
-    """Check 24: never an opt-out, a complaint, a bounce or a confirmation."""
-    assert sort(letter(headers, "unsubscribe", subject)).kind is Kind.AUTOMATIC
-
-
-@pytest.mark.parametrize(
-    "subject", ["Out of office: Diwali", "Automatic reply: Hi", "Abwesenheitsnotiz", "Auto: vacation"]
-)
-def test_a_vacation_notice_is_nothing_even_where_opt_outs_go(subject):
-    """Check 24."""
-    raw = letter("Auto-Submitted: auto-replied\n", "I am away", subject, optout_address(DELIVERY, "mail.example.com"))
-    assert sort(raw).kind is Kind.AUTOMATIC
-
-
-def test_a_read_receipt_is_no_bounce():
-    """RFC 8098: `deleted without being read` is nobody's failure."""
-    raw = report(block("failed", "5.1.1"), kind="disposition-notification")
-    assert sort(raw).kind is Kind.AUTOMATIC
-
-
-@pytest.mark.parametrize("body", ["", "unsubscribe", "please don't", "x" * 5000])
-def test_any_mail_to_the_address_for_opting_out_is_an_opt_out(body):
-    """Check 17: the address is the token; what is written there doesn't matter, nor who it says it is from."""
-    mail = sort(letter(body=body, to=optout_address(DELIVERY, "mail.example.com")))
-    assert (mail.kind, mail.names.stopped) == (Kind.OPT_OUT, (DELIVERY,))
-
-
-@pytest.mark.parametrize(
-    "words", ["Unsubscribe", "STOP", "please remove me", "Re: unsubscribe", "opt-out", "no more emails"]
-)
-def test_whoever_writes_to_be_left_alone_is_heard(words):
-    """Check 97."""
-    assert sort(letter(subject=words)).kind is Kind.OPT_OUT
-    assert sort(letter(body=f"\n{words}\n\n> On Monday you wrote: offers")).kind is Kind.OPT_OUT
-
-
-@pytest.mark.parametrize(
-    "words", ["Where is my order? Don't stop it.", "How do I unsubscribe my brother's fax?", "Subscribe me"]
-)
-def test_a_letter_is_a_letter(words):
-    assert sort(letter(body=words)).kind is Kind.LETTER
 
 
 # -- broken mail -----------------------------------------------------------------------------------------------
