@@ -17,12 +17,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
+from tests.sendgrid_shape import misfits
+
 KEY = "SG.made-up-key.for-tests"
 RESERVED = {
     *("x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding"),
     *("to", "from", "subject", "reply-to", "cc", "bcc"),
 }
-ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+"""`format: email` is RFC 5321, so ASCII. Other letters before the @ are for servers with SMTPUTF8 (RFC 6531)."""
 
 
 @dataclass
@@ -126,6 +129,8 @@ def refusal(status, message, place=None):
 def problem_of(request) -> Told | None:
     """The first documented rule of mail send that a request breaks (checks 58 to 70, 79, 80)."""
     mail = request.json
+    for place in misfits(mail):
+        return refusal(400, "a name that nobody knows, or a value of another kind", place)
     for holds, message, place in rules_of(mail):
         if not holds:
             return refusal(400, message, place)
@@ -145,6 +150,7 @@ def rules_of(mail):
     yield len(set(addresses)) == len(addresses), "each email address must be unique", "personalizations"
     yield mail.get("from", {}).get("email", "").isascii(), "unicode is not supported in from", "from.email"
     yield bool(ADDRESS.fullmatch(mail.get("from", {}).get("email", ""))), "from is no address", "from.email"
+    yield bool(ADDRESS.fullmatch(mail.get("reply_to", {"email": "a@b"})["email"])), "reply_to is no address", "reply_to"
     yield bool(mail.get("subject", "").strip()), "a subject is required", "subject"
     yield [part["type"] for part in content] in (
         ["text/plain"], ["text/html"], ["text/plain", "text/html"],
@@ -164,6 +170,7 @@ def rules_of_person(person):
     headers, arguments = person.get("headers", {}), person.get("custom_args", {})
     values = person.get("substitutions", {})
     yield all(ADDRESS.fullmatch(to["email"]) for to in person["to"]), "does not contain a valid address", "to.0.email"
+    yield not any(set(";,") & set(to.get("name", "")) for to in person["to"]), "no ; and , in a name", "to.0.name"
     yield not {name.lower() for name in headers} & RESERVED, "a reserved header", "headers"
     yield all(re.fullmatch(r"[!-9;-~]+", name) for name in headers), "a header name is ASCII", "headers"
     yield all(isinstance(v, str) and not re.search(r"[\r\n\0]", v) for v in headers.values()), "a value", "headers"

@@ -131,6 +131,8 @@ def _person(envelope: Envelope, words: Words) -> dict[str, Any]:
         to = wire_address(envelope.recipient)
     except BadHeader as problem:
         raise Unsendable(str(problem)) from None
+    if not to.isascii():
+        raise Unsendable("SendGrid takes addresses in ASCII before the @ only; a server with SMTPUTF8 takes this one")
     arguments = custom_args(envelope)
     return {"to": [{"email": to}], "headers": dict(checked_headers(words.headers)), "custom_args": arguments}
 

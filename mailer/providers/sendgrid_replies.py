@@ -34,6 +34,9 @@ _OUTCOMES = {
     429: Outcome.NOT_TAKEN,  # too many requests: this one was turned away
 }
 
+LONG_AGO = 1_000_000_000
+"""No time that is still to come is before 2001: a smaller number counts seconds from now."""
+
 _PLACE = re.compile(r"personalizations[.\[](\d+)")
 _ADDRESS = re.compile(r"\S+@\S+")
 
@@ -96,7 +99,9 @@ def _retry_after(value: str, now: float) -> float | None:
 
 
 def _reset(value: str, now: float) -> float | None:
+    """The time when it ends, in seconds since 1970; some endpoints are described as giving the seconds left."""
     try:
-        return float(value) - now
+        told = float(value)
     except ValueError:
         return None
+    return told if told < LONG_AGO else told - now

@@ -15,6 +15,7 @@ from mailer.providers.base import Outcome
 from mailer.providers.sendgrid_message import Unsendable
 from tests.integration.envelopes import envelope
 from tests.sendgrid_double import Request, problem_of
+from tests.sendgrid_shape import misfits
 
 NOW = 1_790_000_000.0
 HTML = "<p>नमस्ते, अनार से दीपावली की शुभकामनाएँ</p>\n<p>.</p>\n<p>=_= " + "x" * 200 + "</p>\n"
@@ -157,6 +158,27 @@ def test_a_sender_in_other_letters_is_refused():
     assert "sender" in refused("From: अनार@example.com\r\nSubject: x\r\n\r\nHello\r\n".encode())
 
 
+def test_a_recipient_in_other_letters_is_refused_alone_and_before_it_is_written():
+    """Check 33: SendGrid takes ASCII before the @ only. Our own words, so no bounce of that person's."""
+    wide = message("प्रिया@example.com")
+    with pytest.raises(Unsendable, match="ASCII"):
+        sendgrid_message.single(wide)
+    assert asked(message("priya@उदाहरण.भारत"))["personalizations"][0]["to"] == [
+        {"email": "priya@xn--p1b6ci4b4b3a.xn--h2brj9c"}
+    ]
+
+
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_every_request_has_the_published_names_and_kinds(sandbox):
+    """Check 58, against the published description and not only against what we thought of."""
+    for body in (
+        sendgrid_message.single(message(), sandbox=sandbox),
+        sendgrid_message.single(letters(1)[0], sandbox=sandbox),
+        sendgrid_message.several(letters(3), sandbox=sandbox),
+    ):
+        assert list(misfits(json.loads(body))) == []
+
+
 def test_a_message_of_30_mb_is_refused_before_anything_is_written():
     """Check 61."""
     assert "30 MB" in refused(b"From: a@example.com\r\nSubject: x\r\n\r\n" + b"x" * 30_000_000)
@@ -226,6 +248,17 @@ def test_the_double_is_strict():
         good | {"send_at": 1},
         good | {"mail_settings": {"bypass_list_management": {"enable": True}}},
         good | {"custom": 1},
+        good | {"reply_to": {"email": "अनार@example.com"}},
+        good | {"tracking_settings": {"open_tracking": {"enabled": False}}},
+        good | {"tracking_settings": {"open_tracking": {"enable": "false"}}},
+        good | {"tracking_settings": {"opens": {"enable": False}}},
+        good | {"mail_settings": {"sandbox_mode": {"enable": 1}}},
+        good | {"subject": 7},
+        good | {"content": {"type": "text/plain", "value": "x"}},
+        good | {"personalizations": [person | {"to": [{"email": "p@example.com", "name": "Rao, P"}]}]},
+        good | {"personalizations": [person | {"to": [{"email": "प्रिया@example.com"}]}]},
+        good | {"personalizations": [person | {"to": [{"mail": "p@example.com"}]}]},
+        good | {"personalizations": [person | {"headers": {"X-A": 1}}]},
     ]
     told = [problem_of(Request("POST", "/v3/mail/send", {}, json.dumps(one).encode())) for one in broken]
     assert [t.status if t else None for t in told] == [400] * len(broken)
@@ -259,6 +292,7 @@ def test_the_sandbox_takes_with_200():
     [
         ({"retry-after": "7"}, 7),
         ({"x-ratelimit-reset": str(int(NOW) + 20)}, 20),
+        ({"x-ratelimit-reset": "20"}, 20),  # seconds that are left, as some of its pages have it
         ({"retry-after": "7", "x-ratelimit-reset": str(int(NOW) + 20)}, 20),
         ({"retry-after": "Mon, 21 Sep 2026 14:14:10 GMT"}, 50),
         ({"retry-after": "0"}, 0),
