@@ -27,14 +27,22 @@ FOLDER = Path(__file__).parents[2] / "bench"
 @click.option("--provider", type=click.Choice(["fast", "slow", "hung"]), default="fast", help="For optout.")
 @click.option("--trials", type=click.IntRange(1), help="For optout: how many people say no.")
 @click.option("--every", type=click.FloatRange(0.1), help="For killstorm: seconds between two kills.")
+@click.option("--folder", "labelled", type=click.Path(exists=True, file_okay=False, path_type=Path), help="For classify.")
 @click.option("--seed", default=1, show_default=True, help="What the data is made from.")
 @click.pass_obj
-def command(settings: Settings, /, name: str, sizes: tuple[int, ...], seed: int, **options: Any) -> None:
+def command(
+    settings: Settings, /, name: str, sizes: tuple[int, ...], seed: int, labelled: Path | None, **options: Any
+) -> None:
     """Measure NAME: ours, the limit and the naive way, on the same bytes. Benchmarks come with the source only.
 
     Runs on an embedded database of its own, which is gone afterwards; never on the one of DATABASE_URL.
     """
     bench = found(name)
+    if not bench.SIZES:  # it reads what it's given, and needs no installation
+        if labelled is None:
+            raise click.UsageError(f"'{name}' needs --folder.")
+        print(json.dumps(bench.run(labelled)), flush=True)
+        return
     sizes = tuple(sorted(sizes)) or bench.SIZES
     if len(sizes) == 1 and getattr(bench, "GROWS", True):
         sizes = (max(1, sizes[0] // 10), *sizes)
