@@ -27,6 +27,9 @@ class Stage(IntEnum):
     DOT = 7
 
 
+_DOT = Stage.DOT
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A server's answer; several lines are joined by a space, and in `lines` as they were. Code -1: no number."""
@@ -59,13 +62,19 @@ class Reader:
 
     def feed(self, data: bytes) -> list[Reply]:
         """The replies that are complete now."""
+        first, end, rest = data.partition(b"\n")
+        if not self._rest and not self._lines and (further := _single_lines(rest)) is not None and first[3:4] != b"-":
+            return [_one(first), *further] if end else []
         *lines, self._rest = (self._rest + data).split(b"\n")
         self.endless = len(self._rest) > LONGEST_LINE
         replies = []
         for line in lines:
+            if len(line) > LONGEST_LINE:  # as if it had come in pieces
+                self.endless = True
+                break
             if line[3:4] == b"-" and line[:3].isdigit():
                 self._lines.append(line)
-                if len(self._lines) > MOST_LINES or len(line) > LONGEST_LINE:
+                if len(self._lines) > MOST_LINES:
                     self.endless = True
                     break
             elif self._lines:
@@ -83,6 +92,13 @@ class Reader:
 
 LONGEST_LINE = 8_192
 MOST_LINES = 100
+
+
+@lru_cache(64)  # what follows the answer to a final dot is nearly always the same
+def _single_lines(data: bytes) -> tuple[Reply, ...] | None:
+    """The replies in whole lines, where each is one of its own."""
+    *lines, rest = data.split(b"\n")
+    return None if rest or any(line[3:4] == b"-" for line in lines) else tuple(_one(line) for line in lines)
 
 
 @lru_cache(512)  # most answers are the same as the one before
@@ -132,9 +148,17 @@ def outcome_of(reply: Reply, stage: Stage) -> Outcome:
     return lost_at(stage)
 
 
-@lru_cache(512)  # as above
 def meaning_of(stage: Stage, reply: Reply) -> tuple[Outcome, str, str, str | None]:
     """What a receipt says where `reply` ended a message: outcome, number, words, and the server's own name for it."""
+    return _dotted(reply.code, reply.text) if stage is _DOT else _ended(stage, reply)
+
+
+@lru_cache(512)  # as above
+def _dotted(code: int, text: str) -> tuple[Outcome, str, str, str | None]:
+    return _ended(_DOT, Reply(code, text))
+
+
+def _ended(stage: Stage, reply: Reply) -> tuple[Outcome, str, str, str | None]:
     outcome = outcome_of(reply, stage)
     name = queue_id(reply) if outcome is Outcome.TAKEN else None
     return outcome, reply.number if reply.code > 0 else "", f"{stage.name}: {reply.text}", name
