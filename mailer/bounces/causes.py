@@ -79,7 +79,7 @@ CAUSES = (
     Cause(
         "domain_gone",
         Act.SUPPRESS,
-        "RFC 3463 X.1.2, X.4.4 with no such domain or no mail exchanger: no mailbox can be there",
+        "RFC 3463 X.1.2, X.4.4 with no such domain or mail exchanger, RFC 7505: no mailbox can be there",
         _words(*phrases.DOMAIN_GONE),
         _statuses(r"5\.1\.2", r"5\.1\.10"),
     ),

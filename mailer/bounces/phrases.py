@@ -89,11 +89,11 @@ DOMAIN_GONE = (
     r"point(?:s)? to non-?existent hosts",
     r"no route to (?:domain|address)",
     r"name or service not known",
-    r"answer with no data|indicated no smtp service|does not accept mail \(nullmx\)|\bnull ?mx\b",
+    r"answer with no data|indicated no smtp service|(?:host|domain) does not accept mail(?! from)|\bnull ?mx\b",
 )
 
 MAILBOX_UNKNOWN = (
-    rf"(?<!many )(?<!not )\b{_NONE}[ -](?:local |virtual |remote |destination |system )?{_WHO}\b",
+    rf"(?<!many )(?<!not )\b{_NONE}[ -](?:local |virtual |remote |destination |system )?{_WHO}\b(?! syntax)",
     rf"\b{_WHO}(?: name)?(?: you (?:entered|tried[^.]{{0,40}}))?[^.\n]{{0,50}}? (?:is |was |has |are )?{_ABSENT}",
     rf"\b{_WHO} invalid\b",
     r"recip(?:ient)?\W?not\W?found",

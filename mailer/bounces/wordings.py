@@ -32,7 +32,7 @@ _SUBJECT = re.compile(
     r"|could not be) (?:be )?delivered"
     r"|delivery.{0,20}(?:failed|delayed)|(?:message|mail) delayed|delayed mail|processing error"
     r"|mail (?:system )?error|unzustellbar|nicht zugestellt"
-    r"|non (?:remis|distribu)|no se (?:pudo|ha podido) entregar|mancata consegna|не доставлен",
+    r"|non (?:remis|distribu)|no se (?:pudo|ha podido) entregar|mancata consegna|не доставлен|メールエラー|退信",
     re.IGNORECASE,
 )
 _FAILED = re.compile(

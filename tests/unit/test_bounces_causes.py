@@ -83,6 +83,10 @@ def test_every_row_of_the_table_names_its_source():
         ("550 la cuenta está deshabilitada temporalmente", "", Act.COUNT),
         ("Sorry, I couldn't find a mail exchanger or IP address. (#5.4.4)", "5.4.4", Act.SUPPRESS),
         ("", "5.4.4", Act.COUNT),
+        ("550 host/domain does not accept mail", "", Act.SUPPRESS),
+        ("554 this domain does not accept mail from 192.0.2.1", "", Act.ALERT),
+        ("501 Bad address syntax", "", Act.COUNT),  # whose address: the recipient's or ours?
+        ("501 Bad address syntax", "5.1.3", Act.SUPPRESS),
         # the mailbox is "unavailable", and why is ours
         ("550 5.2.1 Mailbox unavailable. Your IP address 192.0.2.1 is blacklisted", "5.2.1", Act.ALERT),
         ("550 5.2.1 Mailbox unavailable", "5.2.1", Act.SUPPRESS),

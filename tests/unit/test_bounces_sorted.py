@@ -73,6 +73,13 @@ def test_a_report_that_has_lost_its_boundary_is_read_as_the_words_it_holds():
     assert [one.cause.name for one in sort(raw.format("552 5.2.2 Over quota").encode()).findings] == ["mailbox_full"]
 
 
+def test_a_bounce_that_names_itself_in_japanese_is_one():
+    subject = "=?utf-8?B?44Oh44O844Or44Ko44Op44O86YCa55+l?="
+    words = "Your mail could not be delivered to: <asha@example.com>\nAs their mailbox is full.\n"
+    raw = f"From: no-reply@mx.example.com\nTo: {VERP}\nSubject: {subject}\n\n{words}".encode()
+    assert [one.cause.name for one in sort(raw).findings] == ["mailbox_full"]
+
+
 def test_every_recipient_block_of_every_report_is_read():
     """Check 44."""
     blocks = f"Reporting-MTA: dns; mx\n\n{block('failed', '5.1.1')}\n{block('delayed', '4.4.1', who='b@example.com')}"
