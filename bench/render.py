@@ -21,10 +21,12 @@ from uuid import UUID
 
 from config.keys import Keys
 from config.settings import Settings
+from mailer.cards import Thing
 from mailer.compose import message_key
 from mailer.consent.links import Links
 from mailer.fields import Common
 from mailer.message import Marketing, Sender, build
+from mailer.profiles import Profile
 from mailer.render import Encoded, Renderer, compile_source
 from mailer.starters import starting_source
 from workers.measured import Measured
@@ -62,39 +64,18 @@ class Campaign(NamedTuple):
     officer: str = "Meera Rao"
 
 
-class Who(NamedTuple):
-    ref: bytes
-    given_name: str
-    city: str
-    occurred_at: datetime
-    source: str = "store"
-
-
-class Thing(NamedTuple):
-    name: str
-    department: str
-    category: str
-    external_ref: str
-    price_paise: int
-    placed_at: datetime = NOW
-
-
-class Kept(NamedTuple):
-    category: str
-
-
 class Person(NamedTuple):
-    """Rows as they come from the database, and whom they are about."""
+    """A row as it comes from the database, and whom it is about."""
 
     delivery_id: UUID
     address: str
-    rows: tuple[Who, Sequence[Thing], Sequence[Kept], Sequence[Thing]]
+    row: Profile
 
 
 class Desk:
     """One worker's desk: the content compiled, what the batch has in common read."""
 
-    def __init__(self) -> None:
+    def __init__(self, things: Mapping[int, Thing]) -> None:
         source = starting_source("festive")
         # The mail that comes along has 32 KB; a longer tip and week make the 40 KB of a real one.
         longer = {name: f"{source.values[name]} " + "Light one more lamp. " * 130 for name in ("tip", "week")}
@@ -102,10 +83,10 @@ class Desk:
         self.renderer = Renderer(compile_source(replace(source, values={})))
         links = Links(Keys(bytes(32)), "https://mail.example.com")
         self.common = Common(Campaign("festive", source.values), "festive", links)  # type: ignore[arg-type]
+        self.common.know(things)
 
     def fields(self, person: Person) -> Mapping[str, Any]:
-        who, wishes, often, last = person.rows
-        return self.common.fields(person, who, wishes, often, last)  # type: ignore[arg-type]
+        return self.common.fields(person.delivery_id, person.row)
 
     def planned(self, person: Person) -> bytes:
         fields = self.fields(person)
@@ -145,7 +126,9 @@ def finished(person: Person, fields: Mapping[str, Any], encoded: Encoded) -> byt
 
 def run(_settings: Settings, n: int, *, seed: int, **_options: Any) -> Mapping[str, Measured]:
     """Measure with `n` people."""
-    desk, audience = Desk(), list(people(random.Random(seed), n))
+    draw = random.Random(seed)
+    things = products(draw)
+    desk, audience = Desk(things), list(people(draw, n))
     if any(desk.planned(person) != desk.plain(person) for person in audience[:50]):
         raise RuntimeError("the planned message is not the plain one")
     naive = NAIVE / timed(desk.naive, audience[:NAIVE])[0]
@@ -181,26 +164,29 @@ def joined(desk: Desk, audience: Sequence[Person]) -> float:
     return time.perf_counter() - began
 
 
-def people(draw: random.Random, n: int) -> Iterator[Person]:
-    """Names, towns and products come again, as they do; addresses, links and days are each person's own."""
-    things = [
-        Thing(
-            f"Brass lamp no {i}, three wicks",
+def products(draw: random.Random) -> Mapping[int, Thing]:
+    return {
+        number: Thing(
+            f"Brass lamp no {number}, three wicks",
             "Home",
             draw.choice(SHELVES),
-            f"SKU-{i:05}",
+            f"SKU-{number:05}",
             draw.randrange(9_900, 499_900),
         )
-        for i in range(PRODUCTS)
-    ]
+        for number in range(PRODUCTS)
+    }
+
+
+def people(draw: random.Random, n: int) -> Iterator[Person]:
+    """Names, towns and products come again, as they do; addresses, links and days are each person's own."""
     names = ["Priya", "Asha", "नमन", "O'Neil", *(f"Name{i}" for i in range(2_000))]
     towns = ["Pune", "Mumbai", *(f"Town {i}" for i in range(200))]
     for number in range(n):
         since = NOW - timedelta(minutes=draw.randrange(500_000))
-        who = Who(draw.randbytes(16), draw.choice(names), draw.choice(towns), since)
-        often = [Kept(shelf) for shelf in draw.sample(SHELVES, 5)]
+        wishes, last = draw.sample(range(PRODUCTS), 4), draw.sample(range(PRODUCTS), 2)
+        said = (draw.randbytes(16), draw.choice(names), draw.choice(towns), since, "store")
         yield Person(
             UUID(int=draw.getrandbits(128)),
             f"person{number}@example.com",
-            (who, draw.sample(things, 4), often, draw.sample(things, 2)),
+            (number, *said, wishes, draw.sample(SHELVES, 5), NOW, last),
         )

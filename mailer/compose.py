@@ -22,7 +22,7 @@ from mailer.consent.links import Kind, Links
 from mailer.consent.policy import SHOP_ZONE
 from mailer.dkim import Signers
 from mailer.errors import InputProblem
-from mailer.fields import fields_for
+from mailer.fields import FieldReader
 from mailer.message import Marketing, Sender, build, optout_address, wire_domain
 from mailer.models import Purpose, Revision, SenderIdentity
 from mailer.pick import Candidate, Job, Prepared
@@ -61,13 +61,14 @@ class Composer:
         self._links, self._signers, self._letters = links, signers or Signers(), letters
         self._inbound = frozenset(inbound)
         self._click_links = click_links
+        self._fields = FieldReader(links)
         self._sheets: dict[tuple[int, bytes, bool], Sheet] = {}
 
     def compose(self, session: Session, job: Job, candidates: Sequence[Candidate], attempt_id: UUID) -> list[Prepared]:
         """Return a message for each of `candidates`, in their order. One that can't be made holds up nobody else."""
         sheet = self._sheet(session, job)
         worth = [candidate for candidate in candidates if candidate.worth_rendering]
-        fields = fields_for(session, job, worth, self._links) if worth else {}
+        fields = self._fields.read(session, job, worth, sheet.renderer.reads) if worth else {}
         if sheet.counting is not None and self._click_links is not None:
             people = {c.delivery_id: c.customer_id for c in worth if c.delivery_id in fields}
             counted = sheet.counting.fields(session, people, self._click_links, datetime.now(SHOP_ZONE).date())

@@ -1,34 +1,52 @@
 """Merge fields of a batch: everything a mail may say about each person, read in a fixed number of statements.
 
-The names are those of `merge_fields`; every one of them is there for everybody, empty where nothing is known. A
-person whose yes is gone gets no fields: there is nothing to say when they agreed, and the gate gives the reason.
+The names are those of `merge_fields`; every one of them is there for everybody, empty where nothing is known. Who
+says which names a content reads gets no others: what nobody reads is neither looked up nor made, and a name that is
+read after all is missing, which no mail survives. A person whose yes is gone gets no fields: there is nothing to say
+when they agreed, and the gate gives the reason.
 """
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from mailer.consent.links import Links
-from mailer.merge_fields import CAMPAIGN_VALUES, FIELDS, Several, Text
+from mailer import profiles
+from mailer.cards import Thing, card, liked, most, shortened
+from mailer.consent.links import Kind, Links
+from mailer.merge_fields import CAMPAIGN_VALUES, FIELDS, Field, Several
 from mailer.pick import Candidate, Job
-from mailer.shelves import in_a_row, shelf_of
+from mailer.profiles import Profile, Wanted
 
 SHOP_ZONE = ZoneInfo("Asia/Kolkata")
-STATEMENTS = 5
+STATEMENTS = 3
 """However large the batch is."""
+FRESH_SECONDS = 10.0
+"""So long a worker takes a price, or a sender's telephone number, for what it was."""
+_MOST_THINGS = 8192
+_MOST_CAMPAIGNS = 8
 
 Fields = Mapping[str, Any]
+
+
+def _names(fields: Mapping[str, Field], before: str = "") -> Iterator[str]:
+    for name, inner in fields.items():
+        if isinstance(inner, Mapping):
+            yield from _names(inner, f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
+
+
+EVERYTHING = frozenset(_names(FIELDS))
+"""The name of every field."""
 
 
 def fields_for(
@@ -38,148 +56,130 @@ def fields_for(
     links: Links,
     *,
     zone: ZoneInfo = SHOP_ZONE,
+    reads: Collection[str] = EVERYTHING,
 ) -> dict[UUID, Fields]:
     """Return the merge fields of each candidate whose yes still stands, by delivery."""
-    people = sorted({candidate.customer_id for candidate in candidates})
-    row = session.execute(
-        _CAMPAIGN, {"purpose": job.purpose, "sender": job.sender_id, "revision": job.revision_id}
-    ).one()
-    common = Common(row, job.purpose, links, zone)
-    who = {row.id: row for row in session.execute(_PEOPLE, {"people": people, "purpose": job.purpose}).all()}
-    wishes = _by_person(session.execute(_WISHES, {"people": people}).all())
-    often = _by_person(session.execute(_OFTEN, {"people": people}).all())
-    last = _by_person(session.execute(_LAST, {"people": people, "category": common.values.get("category") or None}))
-    return {
-        candidate.delivery_id: common.fields(candidate, who[key], wishes[key], often[key], last[key])
-        for candidate in candidates
-        if (key := candidate.customer_id) in who
-    }
+    return FieldReader(links, zone).read(session, job, candidates, reads)
+
+
+class FieldReader:
+    """Reads the fields of batch after batch. What mails have in common it reads anew after `FRESH_SECONDS`."""
+
+    def __init__(self, links: Links, zone: ZoneInfo = SHOP_ZONE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._links, self._zone, self._clock = links, zone, clock
+        self._kept: dict[tuple[int, int, str, frozenset[str]], tuple[float, Common]] = {}
+
+    def read(
+        self, session: Session, job: Job, candidates: Sequence[Candidate], reads: Collection[str] = EVERYTHING
+    ) -> dict[UUID, Fields]:
+        """Return the merge fields of each candidate whose yes still stands, by delivery."""
+        common = self._common(session, job, frozenset(reads))
+        people = {candidate.customer_id for candidate in candidates}
+        found = profiles.read(session, people, job.purpose, common.wanted, common.values.get("category") or "")
+        common.learn(session, found)
+        who = {profile[0]: profile for profile in found}
+        return {
+            candidate.delivery_id: common.fields(candidate.delivery_id, who[candidate.customer_id])
+            for candidate in candidates
+            if candidate.customer_id in who
+        }
+
+    def _common(self, session: Session, job: Job, reads: frozenset[str]) -> Common:
+        key, now = (job.revision_id, job.sender_id, job.purpose, reads), self._clock()
+        until, common = self._kept.get(key, (now, None))
+        if common is None or now >= until or len(common.things) > _MOST_THINGS:
+            asked = {"purpose": job.purpose, "sender": job.sender_id, "revision": job.revision_id}
+            common = Common(session.execute(_CAMPAIGN, asked).one(), job.purpose, self._links, self._zone, reads)
+            self._kept = {k: kept for k, kept in self._kept.items() if kept[0] > now and k != key}
+            self._kept[key] = now + FRESH_SECONDS, common
+        return common
 
 
 class Common:
-    """What is the same for the whole batch, and each person's fields beside it."""
+    """What is the same for everybody whom one content goes to, and each person's fields beside it."""
 
-    def __init__(self, row: Row[Any], purpose: str, links: Links, zone: ZoneInfo = SHOP_ZONE) -> None:
-        self.links, self.zone, self.purpose, self.now = links, zone, purpose, datetime.now(UTC)
+    def __init__(
+        self,
+        row: Row[Any],
+        purpose: str,
+        links: Links,
+        zone: ZoneInfo = SHOP_ZONE,
+        reads: Collection[str] = EVERYTHING,
+    ) -> None:
         self.values: dict[str, Any] = complete(row.kind, row.values)
-        self.assets = links.address_of("static/mail")
-        self.shop = (self.values.get("shop_url") or links.address_of("")).rstrip("/")
-        self.sender = {
-            "name": row.from_name,
-            "legal_name": row.legal_name,
-            "postal_address": row.postal_address,
-            "care_phone": row.care_phone,
-            "care_email": row.care_email,
-            "officer": row.officer,
-        }
-        self.purpose_name = row.purpose_name
-        self.percent_off = _percent(self.values.get("percent_off"))
-
-    def fields(
-        self, candidate: Candidate, who: Row[Any], wishes: list[Row[Any]], often: list[Row[Any]], last: list[Row[Any]]
-    ) -> Fields:
-        """Return one person's fields, made of what was read about them."""
-        wished = [thing for row in wishes if (thing := self._thing(row))][: _most("wishlist")]
-        return {
-            "assets": self.assets,
-            "person": {"first_name": who.given_name or "", "city": who.city or ""},
-            "sender": self.sender,
-            "purpose": {"name": self.purpose_name},
-            "grant": {"date": self._day(who.occurred_at), "place": _place(who.source)},
-            "links": self._links(who.ref, candidate.delivery_id),
-            "wishlist": wished,
-            "wishlist_words": _HOW_MANY[len(wished)],
-            "bought": self._bought(often, last),
+        self.wanted = Wanted(
+            wishes=not _WISHES.isdisjoint(reads), often=not _OFTEN.isdisjoint(reads), last=not _LAST.isdisjoint(reads)
+        )
+        self.things: dict[int, Thing | None] = {}
+        self._cards: dict[int, Mapping[str, str] | None] = {}
+        self._zone, self._percent_off = zone, _percent(self.values.get("percent_off"))
+        self._assets = links.address_of("static/mail")
+        self._shop = (self.values.get("shop_url") or links.address_of("")).rstrip("/")
+        self._same = {
+            "assets": self._assets,
+            "sender": {name: getattr(row, column) for name, column in _SENDER.items()},
+            "purpose": {"name": row.purpose_name},
             "campaign": self.values,
         }
+        now = datetime.now(UTC)
+        languages = ("en", "hi") if "links.unsubscribe_hi" in reads else ("en",)
+        self._pens = [links.of_batch(purpose, issued_at=now, language=language) for language in languages]
+        self._links = [
+            (name, number, self._pens[number].kind(kind))
+            for name, (number, kind) in _SIGNED.items()
+            if name == "unsubscribe" or f"links.{name}" in reads
+        ]
 
-    def _links(self, ref: bytes, delivery_id: UUID) -> Mapping[str, str]:
-        ours = self.links.for_mail(ref, self.purpose, delivery_id, issued_at=self.now)
-        hindi = self.links.unsubscribe(ref, self.purpose, delivery_id, issued_at=self.now, language="hi")
-        return {
-            "unsubscribe": ours.unsubscribe,
-            "unsubscribe_hi": hindi,
-            "preferences": ours.preferences,
-            "why": ours.why,
-            "shop": self.shop,
-            "wishlist": f"{self.shop}/wishlist",
+    def learn(self, session: Session, found: Iterable[Profile]) -> None:
+        """Look up the things that these people wish for or bought, as far as they aren't known yet."""
+        unknown = {number for profile in found for row in (profile[6], profile[9]) if row for number in row}
+        unknown.difference_update(self.things)
+        if unknown:
+            self.know({**dict.fromkeys(unknown), **profiles.things(session, unknown)})
+
+    def know(self, things: Mapping[int, Thing | None]) -> None:
+        """Take these products for what they are now."""
+        self.things.update(things)
+        for number, thing in things.items():
+            self._cards[number] = card(thing, self._percent_off, self._shop, self._assets) if thing else None
+
+    def fields(self, delivery_id: UUID, profile: Profile) -> Fields:
+        """Return one person's fields, made of what was read about them."""
+        _, ref, first_name, city, agreed_at, source, wishes, often, last_at, last = profile
+        said: dict[str, Any] = {
+            **self._same,
+            "person": {"first_name": first_name or "", "city": city or ""},
+            "grant": {"date": self._day(agreed_at), "place": _PLACES.get(source, _NO_PLACE)},
+            "links": self._signed(ref, delivery_id),
         }
+        if wishes is not None:
+            cards = self._cards
+            wished = [thing for number in wishes if (thing := cards[number])][: most("wishlist")]
+            said["wishlist"], said["wishlist_words"] = wished, _HOW_MANY[len(wished)]
+        bought = said["bought"] = {"last_place": ""}
+        if often is not None:
+            bought.update(liked(tuple(often), self._shop, self._assets))
+        if self.wanted.last:
+            bought.update(self._last(last_at, last or ()))
+        return said
 
-    def _thing(self, row: Row[Any]) -> Mapping[str, str] | None:
-        return _card(
-            row.name,
-            row.department,
-            row.category,
-            row.external_ref,
-            row.price_paise,
-            self.percent_off,
-            self.shop,
-            self.assets,
-        )
+    def _signed(self, ref: bytes, delivery_id: UUID) -> Mapping[str, str]:
+        heads = [pen.head(ref, delivery_id) for pen in self._pens]
+        said = {name: link(heads[number]) for name, number, link in self._links}
+        said["shop"], said["wishlist"] = self._shop, f"{self._shop}/wishlist"
+        return said
 
-    def _bought(self, often: list[Row[Any]], last: list[Row[Any]]) -> Fields:
-        liked = _liked(tuple([row.category for row in often]), self.shop, self.assets)
-        newest = next((row for row in last if shelf_of(row.category, row.department, row.name)), None)
-        return {
-            **liked,
-            "last_name": shortened(newest.name) if newest else "",
-            "last_date": self._day(newest.placed_at) if newest else "",
-            "last_place": "",
-        }
+    def _last(self, at: datetime | None, numbers: Sequence[int]) -> Mapping[str, str]:
+        newest = next((thing for number in numbers if (thing := self.things[number]) and thing.may_be_named), None)
+        if newest is None or at is None:
+            return _NOTHING_BOUGHT
+        return {"last_name": shortened(newest.name), "last_date": self._day(at)}
 
     def _day(self, moment: datetime) -> str:
-        return _in_words(moment.astimezone(self.zone).date())
+        return _in_words(moment.astimezone(self._zone).date())
 
 
-# -- what comes again for many people, said once ----------------------------------------------------------
-# All of it is made of its arguments alone; nobody writes into what these return.
-
-_REMEMBERED = 8192
-
-
-@lru_cache(_REMEMBERED)
-def _card(
-    name: str, department: str, category: str, ref: str, paise: int, percent_off: int, shop: str, assets: str
-) -> Mapping[str, str] | None:
-    """A product as a card, or None where it is nobody's business but the person's."""
-    shelf = shelf_of(category, department, name)
-    if shelf is None:
-        return None
-    less = paise * (100 - percent_off) // 100 if percent_off else None
-    return {
-        "name": shortened(name),
-        "category": category,
-        "price": rupees(paise),
-        "offer_price": "" if less is None else rupees(less // 100 * 100),
-        "url": f"{shop}/p/{quote(ref, safe='')}",
-        **_drawn(shelf.drawing, assets),
-    }
-
-
-@lru_cache(_REMEMBERED)
-def _liked(categories: tuple[str, ...], shop: str, assets: str) -> Mapping[str, Any]:
-    """The shelves of what somebody often buys: in a row of words, and as cards."""
-    shelves = dict.fromkeys(shelf for name in categories if (shelf := shelf_of(name)) and shelf.drawing != "basket")
-    liked = list(shelves)[: _most("bought.often")]
-    return {
-        "words": in_a_row([shelf.name for shelf in liked]),
-        "often": [
-            {
-                "name": shelf.name,
-                "title": shelf.name.capitalize(),
-                "url": f"{shop}/c/{shelf.name.replace(' ', '-')}",
-                **_drawn(shelf.drawing, assets),
-            }
-            for shelf in liked
-        ],
-    }
-
-
-def _drawn(drawing: str, assets: str) -> Mapping[str, str]:
-    return {"picture": f"{assets}/t-{drawing}.png", "picture_dark": f"{assets}/n-{drawing}.png"}
-
-
-@lru_cache(_REMEMBERED)
+@lru_cache(8192)
 def _in_words(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
 
@@ -190,46 +190,29 @@ def complete(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return empty | {name: value for name, value in values.items() if value is not None}
 
 
-def rupees(paise: int) -> str:
-    """₹1,29,900; paise only where there are some. Digits in groups as in India: three, then two and two."""
-    whole, rest = divmod(paise, 100)
-    head, tail = f"{whole}"[:-3], f"{whole}"[-3:]
-    grouped = re.sub(r"(?<=\d)(?=(\d\d)+$)", ",", head)
-    return f"₹{grouped}{',' if head else ''}{tail}" + (f".{rest:02d}" if rest else "")
-
-
-def shortened(name: str) -> str:
-    """A name that fits its field, cut at a word."""
-    longest = _LONGEST_NAME
-    if len(name) <= longest:
-        return name
-    return name[: longest - 1].rsplit(" ", 1)[0].rstrip(" ,;-") + "…"
-
-
 def _percent(value: Any) -> int:
     return int(value) if isinstance(value, str) and value.isdigit() and int(value) < 100 else 0
 
 
-def _place(source: str) -> str:
-    return _PLACES.get(source, "as our records show")
-
-
-@cache
-def _most(path: str) -> int:
-    found: Any = FIELDS
-    for name in path.split("."):
-        found = found[name]
-    return int(found.most)
-
-
-def _by_person(rows: Iterable[Row[Any]]) -> defaultdict[int, list[Row[Any]]]:
-    found: defaultdict[int, list[Row[Any]]] = defaultdict(list)
-    for row in rows:
-        found[row.customer_id].append(row)
-    return found
-
-
-_LONGEST_NAME = Text().longest
+_WISHES = frozenset({"wishlist", "wishlist_words"})
+_OFTEN = frozenset({"bought.words", "bought.often"})
+_LAST = frozenset({"bought.last_name", "bought.last_date"})
+_NOTHING_BOUGHT = {"last_name": "", "last_date": ""}
+# Each with the language it is written for: the first of ours, or the second.
+_SIGNED = {
+    "unsubscribe": (0, Kind.UNSUBSCRIBE),
+    "unsubscribe_hi": (1, Kind.UNSUBSCRIBE),
+    "preferences": (0, Kind.PREFERENCES),
+    "why": (0, Kind.WHY),
+}
+_SENDER = {
+    "name": "from_name",
+    "legal_name": "legal_name",
+    "postal_address": "postal_address",
+    "care_phone": "care_phone",
+    "care_email": "care_email",
+    "officer": "officer",
+}
 _HOW_MANY = ("", "One thing", "Two things", "Three things", "Four things")
 # Where somebody said yes, as the end of a sentence, by the ledger's source.
 _PLACES = {
@@ -241,48 +224,10 @@ _PLACES = {
     "helpline": "by phone",
     "import": "as our older records show",
 }
+_NO_PLACE = "as our records show"
 
 _CAMPAIGN = text("""
     SELECT s.from_name, s.legal_name, s.postal_address, s.care_phone, s.care_email, s.officer,
            p.name AS purpose_name, r.kind, r.values
       FROM senders s, purposes p, revisions r
      WHERE s.id = :sender AND p.key = :purpose AND r.id = :revision""")
-
-_PEOPLE = text("""
-    SELECT c.id, c.ref, c.given_name, c.city, e.occurred_at, e.source
-      FROM customers c
-      JOIN consent_state s ON s.customer_id = c.id AND s.purpose = :purpose AND s.granted
-      JOIN consent_events e ON e.customer_id = c.id AND e.seq = s.seq
-     WHERE c.id = ANY(:people)""")
-
-# A few more than a mail shows: what is never named in a mail is left out afterwards.
-_WISHES = text("""
-    SELECT who.id AS customer_id, w.*
-      FROM unnest(CAST(:people AS bigint[])) AS who(id),
-           LATERAL (SELECT p.name, p.department, p.category, p.external_ref, p.price_paise
-                      FROM wishlist_items i JOIN products p ON p.id = i.product_id
-                     WHERE i.customer_id = who.id AND i.removed_at IS NULL
-                     ORDER BY i.added_at DESC, p.id LIMIT 8) AS w""")
-
-_OFTEN = text("""
-    SELECT who.id AS customer_id, f.*
-      FROM unnest(CAST(:people AS bigint[])) AS who(id),
-           LATERAL (SELECT value AS category, lines FROM purchase_facets
-                     WHERE customer_id = who.id AND dimension = 'category' AND lines > 0
-                     ORDER BY lines DESC, last_at DESC, value LIMIT 16) AS f""")
-
-# The facet knows when it was, the order is found by that, and its lines by key: no scan of a long history.
-_LAST = text("""
-    SELECT who.id AS customer_id, l.*
-      FROM unnest(CAST(:people AS bigint[])) AS who(id),
-           LATERAL (SELECT last_at FROM purchase_facets
-                     WHERE customer_id = who.id AND dimension = 'category'
-                       AND value = coalesce(CAST(:category AS text), value)
-                     ORDER BY last_at DESC LIMIT 1) AS f,
-           LATERAL (SELECT p.name, p.department, p.category, o.placed_at
-                      FROM orders o
-                      JOIN order_lines n ON n.customer_id = o.customer_id AND n.order_id = o.id
-                      JOIN products p ON p.id = n.product_id
-                     WHERE o.customer_id = who.id AND o.placed_at = f.last_at AND n.quantity > 0
-                       AND p.category = coalesce(CAST(:category AS text), p.category)
-                     ORDER BY n.amount_paise DESC, p.id LIMIT 8) AS l""")

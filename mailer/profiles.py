@@ -1,0 +1,102 @@
+"""What the database knows of the people of one batch that a mail may speak of: a row a person, things by number.
+
+One statement for a batch, however large it is, and only what somebody wants to know: the rest is not looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+from sqlalchemy.orm import Session
+
+from mailer.cards import Thing
+
+Profile: TypeAlias = (
+    "tuple[int, bytes, str | None, str | None, datetime, str, list[int] | None, list[str] | None,"
+    " datetime | None, list[int] | None]"
+)
+"""Number, reference, first name and city; when and where they agreed; products they wish for, newest wish first;
+categories they often buy; when they bought last and products of then. None where nobody wanted to know."""
+
+
+class Wanted(NamedTuple):
+    """What a content says of people, beyond what every mail does."""
+
+    wishes: bool = True
+    often: bool = True
+    last: bool = True
+
+
+def read(session: Session, people: Collection[int], purpose: str, wanted: Wanted, category: str) -> list[Profile]:
+    """Return a row for each of `people` whose yes to `purpose` stands. What they bought last: of `category`, if any."""
+    asked = {"people": _array(people), "purpose": purpose, "category": category}
+    return _rows(session, _statement(wanted, category != ""), asked)
+
+
+def things(session: Session, numbers: Collection[int]) -> dict[int, Thing]:
+    """Return the products with these numbers; none for a number that there isn't."""
+    found = _rows(session, _THINGS, {"numbers": _array(numbers)})
+    return {number: Thing(*said) for number, *said in found}
+
+
+def _rows(session: Session, statement: str, asked: dict[str, Any]) -> list[Any]:
+    """The rows as the driver gives them: to make objects of them costs more than to read them."""
+    result = session.connection().exec_driver_sql(statement, asked)
+    rows = list(result.cursor.fetchall())
+    result.close()
+    return rows
+
+
+def _array(numbers: Collection[int]) -> str:
+    """A list of numbers as PostgreSQL reads one. The driver would look at each number's type."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+@lru_cache(16)
+def _statement(wanted: Wanted, one_category: bool) -> str:
+    of_category = ("AND value = %(category)s", "AND p.category = %(category)s") if one_category else ("", "")
+    joined = _LAST_AT.format(of_category=of_category[0]) if wanted.last else ""
+    last = f"f.last_at, {_LAST.format(of_category=of_category[1])}" if wanted.last else "NULL, NULL"
+    return _PEOPLE.format(
+        wishes=_WISHES if wanted.wishes else "NULL", often=_OFTEN if wanted.often else "NULL", last=last, joined=joined
+    )
+
+
+_PEOPLE = """
+    SELECT c.id, c.ref, c.given_name, c.city, e.occurred_at, e.source, {wishes}, {often}, {last}
+      FROM customers c
+      JOIN consent_state s ON s.customer_id = c.id AND s.purpose = %(purpose)s AND s.granted
+      JOIN consent_events e ON e.customer_id = c.id AND e.seq = s.seq
+      {joined}
+     WHERE c.id = ANY(CAST(%(people)s AS bigint[]))"""
+
+# A few more than a mail shows: what is never named in a mail is left out afterwards.
+_WISHES = """
+    ARRAY(SELECT product_id FROM wishlist_items WHERE customer_id = c.id AND removed_at IS NULL
+           ORDER BY added_at DESC, product_id LIMIT 8)"""
+
+_OFTEN = """
+    ARRAY(SELECT value FROM purchase_facets WHERE customer_id = c.id AND dimension = 'category' AND lines > 0
+           ORDER BY lines DESC, last_at DESC, value LIMIT 16)"""
+
+# The facet knows when it was, the order is found by that, and its lines by key: no scan of a long history.
+_LAST_AT = """
+    LEFT JOIN LATERAL (SELECT last_at FROM purchase_facets
+                        WHERE customer_id = c.id AND dimension = 'category' {of_category}
+                        ORDER BY last_at DESC LIMIT 1) AS f ON true"""
+
+_LAST = """
+    CASE WHEN f.last_at IS NOT NULL THEN
+    ARRAY(SELECT p.id
+            FROM orders o
+            JOIN order_lines n ON n.customer_id = o.customer_id AND n.order_id = o.id
+            JOIN products p ON p.id = n.product_id
+           WHERE o.customer_id = c.id AND o.placed_at = f.last_at AND n.quantity > 0 {of_category}
+           ORDER BY n.amount_paise DESC, p.id LIMIT 8) END"""
+
+_THINGS = """
+    SELECT id, name, department, category, external_ref, price_paise FROM products
+     WHERE id = ANY(CAST(%(numbers)s AS bigint[]))"""
