@@ -8,11 +8,11 @@ from mailer.bounces.opening import Fields
 
 _SUBJECT = re.compile(
     r"^\W{0,3}(?:auto(?:matic|mated|matische?|matica?|matique|matisch)?[\s:-]*(?:re(?:ply|sponse)|antwort|svar"
-    r"|responder|respuesta|risposta|atbilde)"
+    r"|responder|respuesta|risposta|atbilde|antwoord)"
     r"|(?:autoreply|autoresponse|auto response|auto reply)|(?:r.ponse|respuesta|risposta|resposta) autom"
     r"|out of (?:the )?office|abwesen\w+|away from my mail"
     r"|vacation|on (?:annual |maternity )?leave|holiday notice|absence|urlaub|absent|atvalin\S{0,4}jums"
-    r"|fuera de la oficina|fuori sede)"
+    r"|fuera de la oficina|fuori sede|afwezig\w*|automaattinen vastaus|automatyczna odpowied)"
     r"|automatiska atbilde|\bout of (?:the )?office\b|автоответ|आटो",
     re.IGNORECASE,
 )

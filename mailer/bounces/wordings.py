@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mailer.bounces.automatic import is_answer_of_a_robot
 from mailer.bounces.opening import Opened
 
 # Below these the returned message begins, which says nothing about why it came back.
@@ -56,13 +57,15 @@ def is_bounce(opened: Opened) -> bool:
     """Whether a mail without a report is a bounce: a mail system speaks, and about a message that didn't arrive."""
     sender = opened.headers.get("from", "") or opened.headers.get("sender", "")
     subject = opened.headers.get("subject", "")
+    daemon = bool(_ROBOT.search(sender)) or sender.rstrip().endswith("<>")
     null_path = opened.headers.get("return-path", "x").strip() in ("<>", "")
-    robot = bool(_ROBOT.search(sender)) or null_path or sender.rstrip().endswith("<>")
     if opened.content_type == "multipart/report" and not opened.receipt:
         return True  # its report could not be made out, or there is none
     if _SUBJECT.search(subject):
-        return robot or (not _ANSWER.match(subject) and bool(_FAILED.search(opened.text[:3000])))
-    return robot and bool(
+        return daemon or null_path or (not _ANSWER.match(subject) and bool(_FAILED.search(opened.text[:3000])))
+    if null_path and not daemon and is_answer_of_a_robot(opened.headers):
+        return False  # vacation notices have a null return path as well (RFC 3834 3.3), and speak of deliveries
+    return (daemon or null_path) and bool(
         opened.returned
         or re.search(r"(?i)deliver|undeliver|returned|user unknown|unknown user|投递|退信", opened.text[:3000])
     )

@@ -38,6 +38,20 @@ def test_a_vacation_notice_is_nothing_even_where_opt_outs_go(subject):
     assert sort(raw).kind is Kind.AUTOMATIC
 
 
+@pytest.mark.parametrize("headers", ["Auto-Submitted: auto-replied\n", "X-Autoreply: yes\n"])
+def test_a_vacation_notice_that_speaks_of_deliveries_is_no_bounce(headers):
+    """Check 24: it has a null return path too (RFC 3834 3.3)."""
+    words = "I am away. Parcels that could not be delivered are returned to my neighbour; my mailbox is full."
+    assert sort(letter(f"Return-Path: <>\n{headers}", words, "Re: Offers")).kind is Kind.AUTOMATIC
+
+
+@pytest.mark.parametrize(
+    "subject", ["Automatisch antwoord: Hallo", "Automaattinen vastaus", "Automatyczna odpowiedz: Oferta", "Afwezigheid"]
+)
+def test_robots_of_more_languages_are_known_by_their_subject(subject):
+    assert sort(letter(subject=subject)).kind is Kind.AUTOMATIC
+
+
 def test_a_read_receipt_is_no_bounce():
     """RFC 8098: `deleted without being read` is nobody's failure."""
     raw = report(block("failed", "5.1.1"), kind="disposition-notification")
