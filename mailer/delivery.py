@@ -144,10 +144,12 @@ def hand_over(sessions: SessionFactory, provider: Provider, attempt: Attempt, co
             held = [c for c in attempt.candidates if c.customer_id in obtained]
             verdicts = gate.ask(session, attempt.job, held, attempt.id)
             results += [not_obtained(c.delivery_id) for c in attempt.candidates if c.customer_id not in obtained]
-            results += withheld(verdicts)
-            allowed = [c for c in held if isinstance(verdicts[c.delivery_id], gate.Go)]
-            results += _hand_over(provider, _envelopes(attempt, allowed, contents), HandoverWindow(session, began))
-            results += [unrendered(c.delivery_id) for c in allowed if contents.get(c.delivery_id) is None]
+            results += withheld(held, verdicts)
+            allowed = [c for c, verdict in zip(held, verdicts, strict=True) if isinstance(verdict, gate.Go)]
+            envelopes = _envelopes(attempt, allowed, contents)
+            results += _hand_over(provider, envelopes, HandoverWindow(session, began))
+            if len(envelopes) < len(allowed):
+                results += [unrendered(c.delivery_id) for c in allowed if contents.get(c.delivery_id) is None]
             _record(session, attempt, results)
     except DBAPIError as trouble:
         if not results:

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from mailer import arrays, statements
 from mailer.consent.policy import SHOP_ZONE, Allowed, Person, PurposeStanding, Refusal, decide
-from mailer.pick import Candidate, Job
+from mailer.pick import Candidate, Job, ids
+from mailer.statements import Statement
 
 SAID_NO = {Refusal.WITHDRAWN, Refusal.STOP_REQUESTED, Refusal.SUPPRESSED}
 
@@ -57,25 +59,68 @@ class NotMine:
 
 
 Verdict = Go | Withhold | Wait | Cancel | NotMine
+_NOT_FOUND = Withhold("not_found")
 
-_FACTS = text("""
+
+class Facts(NamedTuple):
+    """All that is known of one delivery at the moment of leaving, in the order of the statement."""
+
+    id: UUID
+    state: str
+    attempt_id: UUID | None
+    rendered_for: bytes
+    consent_event_id: int | None
+    ledger_seq_seen: int | None
+    message_class: str
+    now: datetime
+    account: str
+    birth_date: date | None
+    declared_adult_at: datetime | None
+    time_zone: str
+    address_now: bytes | None
+    ledger_seq: int
+    granted: bool | None
+    seq: int
+    event_id: int
+    policy_version_id: int | None
+    suppressed: bool
+    stop_requested: bool
+    policy_floor: int
+    pause_until: datetime | None
+    mandate: str
+    approved_hash: bytes
+    same_purpose: bool
+    quiet_from: time | None
+    quiet_until: time | None
+    cap_messages: int | None
+    ends_at: datetime | None
+    hold: bool
+    recent: int
+    too_soon: bool
+
+
+# What is the same for a whole campaign is read once.
+_FACTS = Statement("""
+    WITH m AS MATERIALIZED (
+      SELECT m.*, i.hold,
+             (SELECT coalesce(max(p.policy_version_id), 0) FROM policy_changes p
+                JOIN policy_versions v ON v.id = p.policy_version_id
+               WHERE p.purpose = m.purpose AND v.effective_at <= clock_timestamp()) AS policy_floor
+        FROM mandates m CROSS JOIN installation i WHERE m.campaign_id = :campaign)
     SELECT d.id, d.state, d.attempt_id, d.address_hash AS rendered_for, d.consent_event_id, d.ledger_seq_seen,
-           d.message_class, clock_timestamp() AS now,
+           d.message_class, statement_timestamp() AS now,
            c.account, c.birth_date, c.declared_adult_at, c.time_zone,
            a.address_hash AS address_now, coalesce(h.seq, 0) AS ledger_seq,
-           s.granted, s.seq, s.event_id, s.policy_version_id, s.withdrawn_at,
+           s.granted, s.seq, s.event_id, s.policy_version_id,
            EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = a.address_hash
                      AND x.scope IN ('all', d.purpose) AND x.lifted_at IS NULL) AS suppressed,
            EXISTS (SELECT 1 FROM stop_requests r WHERE r.folded_at IS NULL AND r.customer_id = d.customer_id
                      AND r.scope IN ('all', d.purpose))
              OR EXISTS (SELECT 1 FROM stop_requests r WHERE r.folded_at IS NULL AND r.address_hash = a.address_hash
                      AND r.scope IN ('all', d.purpose)) AS stop_requested,
-           (SELECT coalesce(max(p.policy_version_id), 0) FROM policy_changes p
-              JOIN policy_versions v ON v.id = p.policy_version_id
-             WHERE p.purpose = d.purpose AND v.effective_at <= clock_timestamp()) AS policy_floor,
-           l.pause_until, l.min_gap_days,
+           m.policy_floor, l.pause_until,
            m.state AS mandate, m.approved_hash, m.purpose = d.purpose AS same_purpose, m.quiet_from, m.quiet_until,
-           m.cap_messages, m.ends_at, i.hold,
+           m.cap_messages, m.ends_at, m.hold,
            CASE WHEN m.cap_messages IS NULL THEN 0 ELSE (
              SELECT count(*) FILTER (WHERE o.state IN ('accepted', 'in_doubt', 'unconfirmed', 'closed', 'handing_over')
                                        AND o.intended_at > clock_timestamp() - make_interval(days => m.cap_days))
@@ -90,26 +135,31 @@ _FACTS = text("""
                      OR o.maybe_mailed_at > clock_timestamp() - make_interval(days => l.min_gap_days))) END AS too_soon
       FROM deliveries d
       JOIN customers c ON c.id = d.customer_id
-      JOIN mandates m ON m.campaign_id = d.campaign_id
-      CROSS JOIN installation i
+      JOIN m ON m.campaign_id = d.campaign_id
       LEFT JOIN addresses a ON a.customer_id = d.customer_id
       LEFT JOIN consent_heads h ON h.customer_id = d.customer_id
       LEFT JOIN consent_state s ON s.customer_id = d.customer_id AND s.purpose = d.purpose
       LEFT JOIN customer_limits l ON l.customer_id = d.customer_id
-     WHERE d.id = ANY(:ids)
+     WHERE d.id = ANY(CAST(:ids AS uuid[]))
 """)
 
 
-def ask(session: Session, job: Job, candidates: Sequence[Candidate], attempt_id: UUID) -> dict[UUID, Verdict]:
-    """Return a verdict for each of `candidates`, whose people this transaction has locked."""
-    wanted = [candidate.delivery_id for candidate in candidates]
-    rows: Iterable[Row[Any]] = session.execute(_FACTS, {"ids": wanted}).all()
-    verdicts = {row.id: judge(row, job, attempt_id) for row in rows}
+def ask(session: Session, job: Job, candidates: Sequence[Candidate], attempt_id: UUID) -> list[Verdict]:
+    """Return a verdict for each of `candidates`, in their order. This transaction has locked their people."""
+    verdicts = {
+        facts.id: judge(facts, job, attempt_id) for facts in facts_of(session, job.campaign_id, ids(candidates))
+    }
     # A row that the join lost (no customer, no mandate) is not a reason to send.
-    return {wanted_id: verdicts.get(wanted_id, Withhold("not_found")) for wanted_id in wanted}
+    return [verdicts.get(candidate.delivery_id, _NOT_FOUND) for candidate in candidates]
 
 
-def judge(facts: Any, job: Job, attempt_id: UUID) -> Verdict:
+def facts_of(session: Session, campaign_id: int, delivery_ids: Iterable[UUID]) -> list[Facts]:
+    """Read what there is to know of these deliveries of one campaign."""
+    values = {"campaign": campaign_id, "ids": arrays.uuids(delivery_ids)}
+    return [Facts._make(row) for row in statements.run(session, _FACTS, values)]
+
+
+def judge(facts: Facts, job: Job, attempt_id: UUID) -> Verdict:
     """Return the verdict on one delivery from its facts. Pure; the order of the reasons is the gate's order."""
     if facts.state != "handing_over" or facts.attempt_id != attempt_id:
         return NotMine()
@@ -119,12 +169,10 @@ def judge(facts: Any, job: Job, attempt_id: UUID) -> Verdict:
     return _changed_since_intent(facts, answer) or _mandate(facts, job) or _limits(facts) or Go(answer.event_id)
 
 
-def _consent(facts: Any) -> Allowed | Refusal:
+def _consent(facts: Facts) -> Allowed | Refusal:
     standing = None
     if facts.granted is not None:
-        standing = PurposeStanding(
-            facts.granted, facts.seq, facts.event_id, facts.policy_version_id, facts.withdrawn_at
-        )
+        standing = PurposeStanding(facts.granted, facts.seq, facts.event_id, facts.policy_version_id)
     person = Person(
         account=facts.account,
         birth_date=facts.birth_date,
@@ -133,24 +181,28 @@ def _consent(facts: Any) -> Allowed | Refusal:
         suppressed=facts.suppressed,
         stop_requested=facts.stop_requested,
     )
-    today: date = facts.now.astimezone(SHOP_ZONE).date()
-    return decide(standing, person, policy_floor=facts.policy_floor, today=today)
+    return decide(standing, person, policy_floor=facts.policy_floor, today=_at_the_shop(facts.now))
 
 
-def _changed_since_intent(facts: Any, allowed: Allowed) -> Verdict | None:
+@lru_cache(1)  # everybody in a batch is asked about at the same moment
+def _at_the_shop(now: datetime) -> date:
+    return now.astimezone(SHOP_ZONE).date()
+
+
+def _changed_since_intent(facts: Facts, allowed: Allowed) -> Verdict | None:
     if facts.ledger_seq != facts.ledger_seq_seen or allowed.event_id != facts.consent_event_id:
         return Wait("ledger_changed")
-    if bytes(facts.address_now) != bytes(facts.rendered_for):
+    if facts.address_now != facts.rendered_for:
         return Wait("address_changed")
     return None
 
 
-def _mandate(facts: Any, job: Job) -> Verdict | None:
+def _mandate(facts: Facts, job: Job) -> Verdict | None:
     if facts.mandate == "cancelled":
         return Cancel()
     if facts.message_class != "marketing" or not facts.same_purpose:
         return Withhold("no_gate_for_this_message")
-    if bytes(facts.approved_hash) != job.approved_hash:
+    if facts.approved_hash != job.approved_hash:
         return Wait("approval_changed", 60)
     if facts.hold or facts.mandate != "sending":
         return Wait("on_hold" if facts.hold else "campaign_paused")
@@ -159,7 +211,7 @@ def _mandate(facts: Any, job: Job) -> Verdict | None:
     return None
 
 
-def _limits(facts: Any) -> Verdict | None:
+def _limits(facts: Facts) -> Verdict | None:
     if facts.pause_until is not None and facts.pause_until > facts.now:
         return Wait("pause_until", (facts.pause_until - facts.now).total_seconds())
     if facts.too_soon:

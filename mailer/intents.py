@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import text
+from psycopg import Cursor
+from psycopg.rows import TupleRow
 from sqlalchemy.orm import Session
 
-from mailer import canary
+from mailer import arrays, canary, statements
 from mailer.pick import Candidate, Job, ids
+from mailer.statements import Statement
 
 DEADLINE_SECONDS = 13.0
 """W + D and what lies between T1 and T2: after this the reaper looks, and a held lock still means alive."""
@@ -23,29 +25,30 @@ STILL_OPEN = ("pending", "handing_over")
 have been taken, whatever became of a later one: an attempt that surely was not has deleted its own."""
 
 # The patience first: it holds for the rest of the transaction. Nothing here waits long for anybody.
-_STILL_PENDING = text("""
+_STILL_PENDING = Statement("""
     SELECT d.id FROM (SELECT set_config('lock_timeout', '200ms', true)) AS patience,
            deliveries d JOIN mandates m ON m.campaign_id = d.campaign_id, installation i
-     WHERE d.id = ANY(:ids) AND d.state = 'pending' AND m.state = 'sending' AND m.approved_hash = :hash AND NOT i.hold
+     WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.state = 'pending'
+       AND m.state = 'sending' AND m.approved_hash = :hash AND NOT i.hold
      ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
 """)
-_TAKE_ADDRESSES = text("""
+_TAKE_ADDRESSES = Statement("""
     INSERT INTO campaign_addresses (campaign_id, address_hash, delivery_id, attempt_id)
     SELECT :campaign, w.hash, w.id, :attempt
       FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) AS w(id, hash) ORDER BY w.hash
     ON CONFLICT DO NOTHING RETURNING delivery_id
 """)
-_HOLDERS = text("""
+_HOLDERS = Statement("""
     SELECT k.address_hash, k.delivery_id, d.state FROM campaign_addresses k
       LEFT JOIN deliveries d ON d.id = k.delivery_id
-     WHERE k.campaign_id = :campaign AND k.address_hash = ANY(:hashes)
+     WHERE k.campaign_id = :campaign AND k.address_hash = ANY(CAST(:hashes AS bytea[]))
 """)
-_RELEASE = text("""
+_RELEASE = Statement("""
     DELETE FROM campaign_addresses
-     WHERE campaign_id = :campaign AND attempt_id = :attempt AND NOT delivery_id = ANY(:kept)
+     WHERE campaign_id = :campaign AND attempt_id = :attempt AND NOT delivery_id = ANY(CAST(:kept AS uuid[]))
 """)
 # One statement, one fate: who has no open hand-over of this attempt gets no intent.
-_INTEND = text("""
+_INTEND = Statement("""
     WITH w AS (
       SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS bigint[]), CAST(:hashes AS bytea[]),
                            CAST(:domains AS text[]), CAST(:events AS bigint[]), CAST(:seqs AS int[]),
@@ -67,11 +70,11 @@ _INTEND = text("""
     INSERT INTO delivery_attempts (customer_id, delivery_id, attempt_id, outcome, worker)
     SELECT customer_id, id, :attempt, 'intent', :worker FROM stated RETURNING delivery_id
 """)
-_WITHHOLD_DUPLICATES = text("""
+_WITHHOLD_DUPLICATES = Statement("""
     WITH stated AS (
       UPDATE deliveries SET state = 'withheld', reason = 'duplicate_address', settled_at = clock_timestamp()
-       WHERE id = ANY(:ids) RETURNING id, customer_id),
-    gone AS (DELETE FROM come_back WHERE delivery_id = ANY(:ids))
+       WHERE id = ANY(CAST(:ids AS uuid[])) RETURNING id, customer_id),
+    gone AS (DELETE FROM come_back WHERE delivery_id = ANY(CAST(:ids AS uuid[])))
     INSERT INTO delivery_attempts (customer_id, delivery_id, attempt_id, outcome, code, worker)
     SELECT customer_id, id, :attempt, 'withheld', 'duplicate_address', :worker FROM stated
 """)
@@ -86,31 +89,38 @@ def intend(
     all campaigns) and the consent event it means to rely on. Others stay as they are, except people whose address
     got this campaign through another record: those are withheld.
     """
-    free = set(session.execute(_STILL_PENDING, {"ids": ids(candidates), "hash": job.approved_hash}).scalars().all())
-    # A row may have been picked by both ways at once.
-    mine = list({c.delivery_id: c for c in candidates if c.delivery_id in free}.values())
+    free = statements.run(session, _STILL_PENDING, {"ids": arrays.uuids(ids(candidates)), "hash": job.approved_hash})
+    mine = _those(candidates, free)
     if job.canary:
         mine = mine[: canary.release(session, job.campaign_id, len(mine))]
     common = {"campaign": job.campaign_id, "attempt": attempt_id, "worker": worker}
     mine, duplicates = _take_addresses(session, mine, common)
-    opened = set(session.execute(_INTEND, _words(job, mine, common, provider)).scalars().all()) if mine else set()
+    opened = _those(mine, statements.run(session, _INTEND, _words(job, mine, common, provider))) if mine else []
     if len(opened) < len(mine):
-        session.execute(_RELEASE, {**common, "kept": list(opened)})
+        statements.run(session, _RELEASE, {**common, "kept": arrays.uuids(ids(opened))})
     if duplicates:
-        session.execute(_WITHHOLD_DUPLICATES, {**common, "ids": duplicates})
-    return [candidate for candidate in mine if candidate.delivery_id in opened]
+        statements.run(session, _WITHHOLD_DUPLICATES, {**common, "ids": arrays.uuids(duplicates)})
+    return opened
+
+
+def _those(candidates: Sequence[Candidate], found: Cursor[TupleRow]) -> list[Candidate]:
+    """Return those of `candidates` whose ids were found, each once: a row may have been picked by both ways at once."""
+    if found.rowcount == len(candidates):
+        return list(candidates)  # as many ids as candidates: all of them
+    known = {row[0] for row in found}
+    return list({c.delivery_id: c for c in candidates if c.delivery_id in known}.values())
 
 
 def _words(job: Job, candidates: Sequence[Candidate], common: dict[str, object], provider: str) -> dict[str, object]:
     return {
         **common,
-        "ids": ids(candidates),
-        "customers": [c.customer_id for c in candidates],
-        "hashes": [c.address_hash for c in candidates],
-        "domains": [c.domain for c in candidates],
-        "events": [c.consent_event_id for c in candidates],
-        "seqs": [c.ledger_seq for c in candidates],
-        "policies": [c.policy_version_id for c in candidates],
+        "ids": arrays.uuids(ids(candidates)),
+        "customers": arrays.numbers(c.customer_id for c in candidates),
+        "hashes": arrays.blobs(c.address_hash for c in candidates),
+        "domains": arrays.texts(c.domain for c in candidates),
+        "events": arrays.numbers(c.consent_event_id for c in candidates),
+        "seqs": arrays.numbers(c.ledger_seq for c in candidates),
+        "policies": arrays.numbers(c.policy_version_id for c in candidates),
         "revision": job.revision_id,
         "provider": provider,
         "seconds": DEADLINE_SECONDS,
@@ -122,18 +132,18 @@ def _take_addresses(
 ) -> tuple[list[Candidate], list[UUID]]:
     """Return those who hold their address key now, and those whose address has had this campaign already."""
     addressed = [candidate for candidate in candidates if candidate.address_hash is not None]
-    hashes = [candidate.address_hash for candidate in addressed]
-    taken = set(session.execute(_TAKE_ADDRESSES, {**common, "ids": ids(addressed), "hashes": hashes}).scalars().all())
-    if len(taken) == len(addressed):
+    hashes = arrays.blobs(candidate.address_hash for candidate in addressed)
+    values = {**common, "ids": arrays.uuids(ids(addressed)), "hashes": hashes}
+    if statements.run(session, _TAKE_ADDRESSES, values).rowcount == len(addressed):
         return list(candidates), []
     # In a later statement: a conflict says that there is a holder, not who.
-    found = session.execute(_HOLDERS, {"campaign": common["campaign"], "hashes": hashes}).all()
-    holders = {bytes(row.address_hash): row for row in found}
+    found = statements.run(session, _HOLDERS, {"campaign": common["campaign"], "hashes": hashes})
+    holders = {address_hash: (holder, state) for address_hash, holder, state in found}
     mine, duplicates = [], []
     for candidate in candidates:
         holder = holders.get(candidate.address_hash) if candidate.address_hash is not None else None
-        if candidate.address_hash is None or (holder is not None and holder.delivery_id == candidate.delivery_id):
+        if candidate.address_hash is None or (holder is not None and holder[0] == candidate.delivery_id):
             mine.append(candidate)
-        elif holder is not None and holder.state not in STILL_OPEN:
+        elif holder is not None and holder[1] not in STILL_OPEN:
             duplicates.append(candidate.delivery_id)
     return mine, duplicates

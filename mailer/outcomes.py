@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from functools import lru_cache
 from uuid import UUID
 
 from mailer.gate import Cancel, Go, NotMine, Verdict, Wait, Withhold
+from mailer.pick import Candidate
 from mailer.providers.base import Outcome, Receipt
 from mailer.records import Result
 
@@ -44,6 +46,7 @@ def result_of(delivery_id: UUID, receipt: Receipt | None) -> Result:
     )
 
 
+@lru_cache(512)  # most answers are the same as the one before
 def _kept(said: str | None) -> str | None:
     """What a provider said, as the database can keep it: what can't be written would put a whole batch in doubt."""
     if said and not said.isprintable():
@@ -51,19 +54,19 @@ def _kept(said: str | None) -> str | None:
     return said[:500] if said else None
 
 
-def withheld(verdicts: Mapping[UUID, Verdict]) -> list[Result]:
+def withheld(candidates: Iterable[Candidate], verdicts: Iterable[Verdict]) -> list[Result]:
     """Return the results of those that the gate did not let go. Rows that are not ours are left alone."""
     results = []
-    for delivery_id, verdict in verdicts.items():
+    for candidate, verdict in zip(candidates, verdicts, strict=True):
         match verdict:
-            case Withhold(reason):
-                results.append(Result(delivery_id, "withheld", reason))
-            case Wait(reason, seconds):
-                results.append(Result(delivery_id, "pending", reason, wait=seconds))
-            case Cancel(reason):
-                results.append(Result(delivery_id, "cancelled", reason))
             case Go() | NotMine():
                 pass
+            case Withhold(reason):
+                results.append(Result(candidate.delivery_id, "withheld", reason))
+            case Wait(reason, seconds):
+                results.append(Result(candidate.delivery_id, "pending", reason, wait=seconds))
+            case Cancel(reason):
+                results.append(Result(candidate.delivery_id, "cancelled", reason))
     return results
 
 
@@ -78,6 +81,8 @@ def unrendered(delivery_id: UUID) -> Result:
 
 
 def _wait(receipt: Receipt) -> float:
+    if receipt.outcome is Outcome.TAKEN:
+        return 0.0
     if receipt.retry_after is not None:
         return max(receipt.retry_after, TURNED_AWAY_WAIT)
     if receipt.outcome is not Outcome.NOT_TAKEN:

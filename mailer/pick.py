@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from mailer import arrays, statements
 from mailer.letters import Letter
+from mailer.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,12 @@ _ONWARDS_CONDITION = """d.campaign_id = :campaign AND d.customer_id > :after AND
        AND NOT EXISTS (SELECT 1 FROM come_back b WHERE b.delivery_id = d.id AND b.customer_id = d.customer_id
                           AND b.not_before > clock_timestamp())
      ORDER BY d.customer_id LIMIT :limit"""
-_ONWARDS = text(_COLUMNS.format(source="deliveries d", condition=_ONWARDS_CONDITION))
-_NEXT = text(
+_ONWARDS = Statement(_COLUMNS.format(source="deliveries d", condition=_ONWARDS_CONDITION))
+_NEXT = Statement(
     f"""SELECT d.customer_id FROM deliveries d LEFT JOIN addresses a ON a.customer_id = d.customer_id
          WHERE {_ONWARDS_CONDITION}"""  # noqa: S608  (our own words)
 )
-_COME_BACK = text(
+_COME_BACK = Statement(
     _COLUMNS.format(
         source="come_back b JOIN deliveries d ON d.id = b.delivery_id AND d.customer_id = b.customer_id",
         condition="""b.campaign_id = :campaign AND b.not_before <= clock_timestamp() AND d.state = 'pending'
@@ -143,22 +145,22 @@ def due(
 
     Whoever is at one of the domains in `without` is left out: they stay pending, and nobody waits for them.
     """
-    found = session.execute(_ONWARDS, _span(campaign_id, after, until, limit, without)).all()
-    return [_candidate(row) for row in found]
+    found = statements.run(session, _ONWARDS, _span(campaign_id, after, until, limit, without))
+    return [Candidate(*row) for row in found]
 
 
 def next_due(session: Session, campaign_id: int, *, after: int, without: Collection[str] = ()) -> int | None:
     """Return the first customer after `after` whom `due` would find; None when there is nobody."""
-    found: int | None = session.execute(_NEXT, _span(campaign_id, after, None, 1, without)).scalar()
-    return found
+    found = statements.run(session, _NEXT, _span(campaign_id, after, None, 1, without)).fetchone()
+    return int(found[0]) if found is not None else None
 
 
 def come_back(
     session: Session, campaign_id: int, *, limit: int = 500, without: Collection[str] = ()
 ) -> list[Candidate]:
     """Return up to `limit` pending deliveries whose waiting time is over, but for those at domains in `without`."""
-    found = session.execute(_COME_BACK, {"campaign": campaign_id, "limit": limit, "without": list(without)})
-    return [_candidate(row) for row in found]
+    values = {"campaign": campaign_id, "limit": limit, "without": arrays.texts(without)}
+    return [Candidate(*row) for row in statements.run(session, _COME_BACK, values)]
 
 
 def last_customer(session: Session, campaign_id: int) -> int:
@@ -172,20 +174,7 @@ def last_customer(session: Session, campaign_id: int) -> int:
 
 def _span(campaign_id: int, after: int, until: int | None, limit: int, without: Collection[str]) -> dict[str, object]:
     until = LAST if until is None else until
-    return {"campaign": campaign_id, "after": after, "until": until, "limit": limit, "without": list(without)}
-
-
-def _candidate(row: Row[tuple[object, ...]]) -> Candidate:
-    return Candidate(
-        row.id,
-        row.customer_id,
-        row.address,
-        bytes(row.address_hash) if row.address_hash is not None else None,
-        row.domain,
-        row.ledger_seq,
-        row.event_id,
-        row.policy_version_id,
-    )
+    return {"campaign": campaign_id, "after": after, "until": until, "limit": limit, "without": arrays.texts(without)}
 
 
 def ids(candidates: Sequence[Candidate]) -> list[UUID]:

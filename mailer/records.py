@@ -6,15 +6,17 @@ that the reaper put in doubt may still become accepted or refused, for that is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
+from psycopg import Cursor
+from psycopg.rows import TupleRow
 from sqlalchemy.orm import Session
 
-from mailer import refusals
+from mailer import arrays, refusals, statements
 from mailer.pick import Job
+from mailer.statements import Statement
 
 BACK = ("pending", "withheld", "cancelled")
 """States in which nothing was taken: the attempt that inserted the address key deletes it again."""
@@ -35,9 +37,9 @@ class Result:
 PAUSING = ("misconfigured", "approval_changed")
 """Reasons that pause the whole campaign: the next message would fare no better."""
 
-_LOCK = text("SELECT id FROM deliveries WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_LOCK = Statement("SELECT id FROM deliveries WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
 # Feedback may have settled a row and the reaper may have put it in doubt: the hand-over is closed all the same.
-_SETTLE = text("""
+_SETTLE = Statement("""
     WITH closed AS (
       DELETE FROM open_handovers o WHERE o.customer_id = ANY(CAST(:customers AS bigint[])) AND o.attempt_id = :attempt),
     w AS (
@@ -56,22 +58,25 @@ _SETTLE = text("""
     SELECT customer_id, id, :attempt, state, coalesce(code, reason), :worker FROM stated ORDER BY id
     RETURNING delivery_id
 """)
-_RELEASE = text("""
-    DELETE FROM campaign_addresses WHERE campaign_id = :campaign AND attempt_id = :attempt AND delivery_id = ANY(:ids)
+_RELEASE = Statement("""
+    DELETE FROM campaign_addresses
+     WHERE campaign_id = :campaign AND attempt_id = :attempt AND delivery_id = ANY(CAST(:ids AS uuid[]))
 """)
-_COME_BACK = text("""
+_COME_BACK = Statement("""
     INSERT INTO come_back (delivery_id, customer_id, campaign_id, not_before)
     SELECT w.id, w.customer, :campaign, clock_timestamp() + make_interval(secs => w.wait)
       FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS bigint[]), CAST(:waits AS float8[]))
            AS w(id, customer, wait)
     ON CONFLICT (delivery_id, customer_id) DO UPDATE SET not_before = excluded.not_before
 """)
-_PAUSE = text("""
+_PAUSE = Statement("""
     UPDATE mandates SET state = 'paused', state_reason = :reason WHERE campaign_id = :campaign AND state = 'sending'
 """)
 
-_LOCK_PENDING = text("SELECT id FROM deliveries WHERE id = ANY(:ids) AND state = 'pending' ORDER BY id FOR UPDATE")
-_FAIL = text("""
+_LOCK_PENDING = Statement("""
+    SELECT id FROM deliveries WHERE id = ANY(CAST(:ids AS uuid[])) AND state = 'pending' ORDER BY id FOR UPDATE
+""")
+_FAIL = Statement("""
     UPDATE deliveries d SET state = 'render_failed', reason = w.reason, settled_at = clock_timestamp()
       FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS w(id, reason)
      WHERE d.id = w.id AND d.state = 'pending'
@@ -83,7 +88,7 @@ def settle(
     job: Job,
     results: Sequence[Result],
     *,
-    customers: dict[UUID, int],
+    customers: Mapping[UUID, int],
     attempt_id: UUID,
     worker: str,
 ) -> None:
@@ -91,51 +96,51 @@ def settle(
 
     `customers` gives the person of each delivery. The caller commits.
     """
-    wanted = [result.delivery_id for result in results]
-    common = {"attempt": attempt_id, "campaign": job.campaign_id, "worker": worker, "ids": wanted}
-    session.execute(_LOCK, {"ids": wanted})
-    done = set(
-        session.execute(
-            _SETTLE,
-            {
-                **common,
-                "customers": [customers[result.delivery_id] for result in results],
-                "states": [result.state for result in results],
-                "reasons": [result.reason for result in results],
-                "codes": [result.code for result in results],
-                "messages": [result.provider_message_id for result in results],
-            },
-        )
-        .scalars()
-        .all()
-    )
-    back = [r for r in results if r.delivery_id in done and r.state in BACK]
-    waiting = [r for r in back if r.state == "pending"]
+    common = {"attempt": attempt_id, "campaign": job.campaign_id, "worker": worker, "ids": _ids(results)}
+    statements.run(session, _LOCK, {"ids": common["ids"]})
+    values = {
+        **common,
+        "customers": _people(results, customers),
+        "states": arrays.texts(result.state for result in results),
+        "reasons": arrays.texts(result.reason for result in results),
+        "codes": arrays.texts(result.code for result in results),
+        "messages": arrays.texts(result.provider_message_id for result in results),
+    }
+    done = _those(results, statements.run(session, _SETTLE, values))
+    back = [result for result in done if result.state in BACK]
     if back:
-        session.execute(_RELEASE, {**common, "ids": [result.delivery_id for result in back]})
-    if waiting:
-        session.execute(
-            _COME_BACK,
-            {
-                "campaign": job.campaign_id,
-                "ids": [result.delivery_id for result in waiting],
-                "customers": [customers[result.delivery_id] for result in waiting],
-                "waits": [result.wait for result in waiting],
-            },
-        )
-    refused = [(r.delivery_id, r.code) for r in results if r.delivery_id in done and r.state == "refused_by_provider"]
-    if refused:
+        statements.run(session, _RELEASE, {**common, "ids": _ids(back)})
+    if waiting := [result for result in back if result.state == "pending"]:
+        waits = arrays.numbers(result.wait for result in waiting)
+        people = _people(waiting, customers)
+        statements.run(session, _COME_BACK, {**common, "ids": _ids(waiting), "customers": people, "waits": waits})
+    if refused := [(r.delivery_id, r.code) for r in done if r.state == "refused_by_provider"]:
         refusals.keep(session, attempt_id, refused)
+
+
+def _those(results: Sequence[Result], found: Cursor[TupleRow]) -> Sequence[Result]:
+    """Return the results whose ids were found."""
+    if found.rowcount == len(results):
+        return results
+    known = {row[0] for row in found}
+    return [result for result in results if result.delivery_id in known]
+
+
+def _ids(results: Sequence[Result]) -> str:
+    return arrays.uuids(result.delivery_id for result in results)
+
+
+def _people(results: Sequence[Result], customers: Mapping[UUID, int]) -> str:
+    return arrays.numbers(customers[result.delivery_id] for result in results)
 
 
 def pause(session: Session, campaign_id: int, reason: str) -> None:
     """Pause a campaign because of us: sender, sign-in or an approval that no longer fits."""
-    session.execute(_PAUSE, {"campaign": campaign_id, "reason": reason})
+    statements.run(session, _PAUSE, {"campaign": campaign_id, "reason": reason})
 
 
 def fail(session: Session, broken: Sequence[tuple[UUID, str]]) -> None:
     """End deliveries whose message can't be made: tried again, it would fail again. Nobody else is held up."""
-    session.execute(_LOCK_PENDING, {"ids": [delivery_id for delivery_id, _ in broken]})
-    session.execute(
-        _FAIL, {"ids": [delivery_id for delivery_id, _ in broken], "reasons": [why[:200] for _, why in broken]}
-    )
+    ids = arrays.uuids(delivery_id for delivery_id, _ in broken)
+    statements.run(session, _LOCK_PENDING, {"ids": ids})
+    statements.run(session, _FAIL, {"ids": ids, "reasons": arrays.texts(why[:200] for _, why in broken)})

@@ -36,10 +36,7 @@ class Paced:
         """As the interface says."""
         if not envelopes:
             return
-        with self._sessions() as session, session.begin():
-            self.traffic.look(session)
-            wait = self.traffic.left() or (0.0 if self.traffic.may_try(session) else max(self.traffic.left(), 1.0))
-        if wait > 0:
+        if (wait := self._wait()) > 0:
             yield from (
                 Receipt(e.delivery_id, Outcome.NOT_TAKEN, RESTING, "asked to wait", retry_after=wait) for e in envelopes
             )
@@ -52,11 +49,21 @@ class Paced:
         finally:
             self._learn(envelopes, receipts)
 
+    def _wait(self) -> float:
+        """The seconds for which the provider is to be left alone."""
+        if self.traffic.is_plain:
+            return 0.0
+        with self._sessions() as session, session.begin():
+            self.traffic.look(session)
+            return self.traffic.left() or (0.0 if self.traffic.may_try(session) else max(self.traffic.left(), 1.0))
+
     def close(self) -> None:
         """Close the provider."""
         self._provider.close()
 
     def _learn(self, envelopes: Sequence[Envelope], receipts: Sequence[Receipt]) -> None:
+        if self.traffic.is_well and all(receipt.outcome is Outcome.TAKEN for receipt in receipts):
+            return  # as always: nothing that anybody else should know
         longest = max((r.retry_after or 0.0 for r in receipts if r.code == RESTING), default=0.0)
         if longest > 0:
             log.warning("provider_rests", provider=self.name, seconds=round(longest, 1))

@@ -37,12 +37,25 @@ class Traffic:
     def look(self, session: Session) -> None:
         """Ask the database again, if it is time. While anybody is left alone it always is: others may know better."""
         now = self._clock()
-        if now - self._looked < LOOK_SECONDS and not self._rests and self.left() == 0:
+        if self._is_fresh(now):
             return
         self._looked = now
         self._take(circuits.look(session, self.provider))
         self._states, at = domains.known(session, self.provider)
         self._rests = {d: now + left for d, state in self._states.items() if (left := state.rests(at)) > 0}
+
+    def _is_fresh(self, now: float) -> bool:
+        return now - self._looked < LOOK_SECONDS and not self._rests and self.left() == 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing to ask anybody: it has just been looked, and all may go."""
+        return self._circuit.level == 0 and self._is_fresh(self._clock())
+
+    @property
+    def is_well(self) -> bool:
+        """Whether a message that is taken changes nothing that is known."""
+        return not (self.is_troubled or self.is_trying or self.slowed)
 
     # -- the provider ----------------------------------------------------------------------------------
 

@@ -18,10 +18,12 @@ from typing import Any
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
+from mailer import arrays, statements
 from mailer.consent.eligible import eligible, first_refusal
 from mailer.consent.policy import ALL, SHOP_ZONE, Action, Event, is_adult
 from mailer.errors import InputProblem, Underage, UnknownPurpose
 from mailer.models import ConsentEvent, Customer, Purpose, Wording
+from mailer.statements import Statement
 
 __all__ = [
     "Act",
@@ -40,6 +42,8 @@ __all__ = [
     "withdraw",
     "withdrawal",
 ]
+
+_LOCK_AVAILABLE = Statement("SELECT lock_customers_available(CAST(:ids AS bigint[]))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,7 @@ def lock_customers(session: Session, ids: Iterable[int]) -> list[int]:
 
 def lock_available(session: Session, ids: Iterable[int]) -> set[int]:
     """Lock those people whom nobody else holds. For writers of many: come back for the rest."""
-    found = session.execute(text("SELECT lock_customers_available(:ids)"), {"ids": sorted(set(ids))})
-    return set(found.scalars().all())
+    return {row[0] for row in statements.run(session, _LOCK_AVAILABLE, {"ids": arrays.numbers(sorted(set(ids)))})}
 
 
 def grant(

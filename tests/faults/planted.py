@@ -10,6 +10,7 @@ from sqlalchemy import text
 from mailer import delivery, gate, intents, optout, outcomes, reaper
 from mailer.consent import ledger
 from mailer.providers.base import Outcome, Receipt
+from mailer.statements import Statement
 from tests.faults.protocol_world import substituted
 
 Planting = Callable[[], AbstractContextManager[None]]
@@ -17,7 +18,7 @@ Planting = Callable[[], AbstractContextManager[None]]
 
 def no_gate():
     def ask(_session, _job, candidates, _attempt_id):
-        return {candidate.delivery_id: gate.Go(candidate.consent_event_id or 0) for candidate in candidates}
+        return [gate.Go(candidate.consent_event_id or 0) for candidate in candidates]
 
     return substituted(gate, "ask", ask)
 
@@ -54,7 +55,7 @@ def no_open_hand_overs():
     ):
         assert ours in nothing
         nothing = nothing.replace(ours, other)
-    return substituted(intents, "_INTEND", text(nothing))
+    return substituted(intents, "_INTEND", Statement(nothing))
 
 
 def only_handed_over_holders_count():
@@ -88,16 +89,16 @@ def gate_joined_into_the_locking_statement():
             self.lock.__exit__(*trouble)
 
     def lock(session, people):
-        ids = session.execute(
-            text("SELECT delivery_id FROM open_handovers WHERE customer_id = ANY(:p)"), {"p": people}
-        ).scalars()
-        rows = session.execute(gate._FACTS, {"ids": list(ids)}).all()
-        seen[session] = {row.id: row for row in rows}
+        mine = session.execute(
+            text("SELECT delivery_id, campaign_id FROM open_handovers WHERE customer_id = ANY(:p)"), {"p": people}
+        ).all()
+        facts = gate.facts_of(session, mine[0].campaign_id, [row.delivery_id for row in mine])
+        seen[session] = {one.id: one for one in facts}
         return ledger.lock_available(session, people)
 
     def ask(session, job, candidates, attempt_id):
         facts = seen.pop(session)
-        return {c.delivery_id: gate.judge(facts[c.delivery_id], job, attempt_id) for c in candidates}
+        return [gate.judge(facts[c.delivery_id], job, attempt_id) for c in candidates]
 
     return Stack()
 

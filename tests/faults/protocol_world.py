@@ -11,14 +11,14 @@ from contextlib import ExitStack, contextmanager
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
-from mailer import customers, delivery, optout, pick, reaper
+from mailer import customers, delivery, optout, pick, reaper, statements
 from mailer.consent import ledger
 from mailer.db import create_engine_from, session_factory
 from mailer.errors import AddressMoved
 from mailer.providers.memory import Act, Behaviour, MemoryProvider
 from tests import factories
 from tests.faults import protocol_promises as promises
-from tests.faults.puppets import Clock, Puppet, SteppedSession, pause
+from tests.faults.puppets import Clock, Puppet, SteppedSession, pause, stepped
 
 ENDED = {"accepted", "refused_by_provider", "in_doubt", "withheld", "cancelled"}
 BATCH = 4
@@ -104,6 +104,7 @@ class World:
             (delivery, "HandoverWindow", Window),
             (optout, "time", clock),
             (optout, "Session", SteppedSession),
+            (statements, "run", stepped(statements.run)),
             (optout, "PATIENCE", 0.03),
         ):
             self._stack.enter_context(substituted(owner, name, value))

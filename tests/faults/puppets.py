@@ -86,6 +86,18 @@ class SteppedSession(Session):
         return result
 
 
+def stepped(run):
+    """Such a session stops after what goes to the driver by `run`, too."""
+
+    def run_and_stop(session, *arguments):
+        result = run(session, *arguments)
+        if isinstance(session, SteppedSession):
+            pause()
+        return result
+
+    return run_and_stop
+
+
 class Clock:
     """Time as the machine lets it pass; a sleeper wakes when somebody lets it, and then it is late enough."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from mailer.gate import Cancel, Go, NotMine, Wait, Withhold, judge, seconds_of_quiet
 from mailer.outcomes import result_of, withheld
-from mailer.pick import Job
+from mailer.pick import Candidate, Job
 from mailer.providers.base import Outcome, Receipt
 
 NOW = datetime(2026, 11, 5, 6, 30, tzinfo=UTC)  # noon in Kolkata
@@ -136,4 +136,5 @@ def test_each_receipt_has_its_state_and_its_wait(receipt, state, wait):
 
 
 def test_rows_that_are_not_ours_are_left_alone():
-    assert withheld({ID: NotMine(), MINE: Go(7)}) == []
+    candidates = [Candidate(ID, 1, "a@example.com", b"a", "example.com", 1, 7, 3)] * 2
+    assert withheld(candidates, [NotMine(), Go(7)]) == []
