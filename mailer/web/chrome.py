@@ -46,6 +46,7 @@ def dress(app: Flask, zone: ZoneInfo) -> None:
         people=words.people,
         mask=mask,
         visible=words.visible,
+        breakable=words.breakable,
         duration=words.duration,
         percent=percent_of,
         capital=lambda text: text[:1].upper() + text[1:],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from markupsafe import Markup, escape
+
 
 def number(value: int) -> str:
     """12940 -> 12,940; 486200 -> 4,86,200 (Indian grouping: the last three digits, then pairs)."""
@@ -91,6 +93,11 @@ def duration(seconds: float) -> str:
 def visible(text: str) -> str:
     """Shows what would otherwise hide or turn the text around: control and bidi characters become ⟨U+202E⟩."""
     return "".join(f"⟨U+{ord(c):04X}⟩" if is_hidden(c) else c for c in text)
+
+
+def breakable(address: str) -> Markup:
+    """An address that a narrow column may break where a reader does: behind the @ and before a dot, never in a word."""
+    return Markup(str(escape(visible(address))).replace("@", "@<wbr>").replace(".", "<wbr>."))  # noqa: S704  (escaped)
 
 
 def is_hidden(char: str) -> bool:

@@ -35,6 +35,11 @@ def test_money_shows_paise_only_where_there_are_some(paise, shown):
     assert words.rupees(paise) == shown
 
 
+def test_an_address_breaks_behind_its_at_and_before_its_dots_and_says_nothing_else():
+    assert words.breakable("a.b@example.com") == "a<wbr>.b@<wbr>example<wbr>.com"
+    assert words.breakable("<b>@example.com\u202e") == "&lt;b&gt;@<wbr>example<wbr>.com⟨U+202E⟩"
+
+
 def test_one_person_is_not_people():
     assert (words.people(1), words.people(3404)) == ("1 person", "3,404 people")
 
