@@ -32,7 +32,8 @@ STATEMENTS = 3
 FRESH_SECONDS = 10.0
 """So long a worker takes a price, or a sender's telephone number, for what it was."""
 _MOST_THINGS = 8192
-_MOST_CAMPAIGNS = 8
+_WORTH_KEEPING = 1024
+"""So many products come again soon: they are read anew at once, not batch by batch."""
 
 Fields = Mapping[str, Any]
 
@@ -89,7 +90,9 @@ class FieldReader:
         until, common = self._kept.get(key, (now, None))
         if common is None or now >= until or len(common.things) > _MOST_THINGS:
             asked = {"purpose": job.purpose, "sender": job.sender_id, "revision": job.revision_id}
+            again = common.things if common is not None and len(common.things) <= _WORTH_KEEPING else {}
             common = Common(session.execute(_CAMPAIGN, asked).one(), job.purpose, self._links, self._zone, reads)
+            common.look_up(session, again)
             self._kept = {k: kept for k, kept in self._kept.items() if kept[0] > now and k != key}
             self._kept[key] = now + FRESH_SECONDS, common
         return common
@@ -134,8 +137,12 @@ class Common:
         """Look up the things that these people wish for or bought, as far as they aren't known yet."""
         unknown = {number for profile in found for row in (profile[6], profile[9]) if row for number in row}
         unknown.difference_update(self.things)
-        if unknown:
-            self.know({**dict.fromkeys(unknown), **profiles.things(session, unknown)})
+        self.look_up(session, unknown)
+
+    def look_up(self, session: Session, numbers: Collection[int]) -> None:
+        """Read what these products are now; none of a number is known, too."""
+        if numbers:
+            self.know({**dict.fromkeys(numbers), **profiles.things(session, numbers)})
 
     def know(self, things: Mapping[int, Thing | None]) -> None:
         """Take these products for what they are now."""

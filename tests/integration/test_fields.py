@@ -212,6 +212,20 @@ def test_what_many_mails_have_in_common_is_read_anew_soon(session, keys, links, 
     assert fields["sender"]["care_phone"] == "1800 111 2222"
 
 
+def test_what_many_people_wish_for_is_read_anew_at_once(session, keys, links, things):
+    people, clock = [agreeing(session, keys) for _ in range(4)], Clock()
+    for who, thing in zip(people, ("lamp", "tea", "bread", "mango"), strict=True):
+        activity.wish(session, who.id, [things[thing]], NOON)
+    job, candidates = batch(session, people)
+    reader = FieldReader(links, clock=clock)
+    before = reader.read(session, job, candidates)
+    clock.now += FRESH_SECONDS
+    with asked(session) as times:
+        again = [reader.read(session, job, [one])[one.delivery_id]["wishlist"] for one in candidates]
+    assert again == [before[one.delivery_id]["wishlist"] for one in candidates]
+    assert len(times) == 1 + 1 + len(candidates)
+
+
 def test_what_is_known_for_one_campaign_is_not_said_in_another(session, keys, links, things):
     who = agreeing(session, keys, "offer")
     activity.wish(session, who.id, [things["lamp"]], NOON)
