@@ -20,7 +20,7 @@ from mailer.click_links import ClickLinks
 from mailer.clicks import Counting
 from mailer.consent.links import Kind, Links
 from mailer.consent.policy import SHOP_ZONE
-from mailer.dkim import Signers
+from mailer.dkim import Signer, Signers
 from mailer.errors import InputProblem
 from mailer.fields import FieldReader
 from mailer.message import Marketing, Sender, build, optout_address, wire_domain
@@ -43,6 +43,8 @@ class Sheet:
     purpose_name: str
     counting: Counting | None = None
     """Whose links are counted, and which; None where none is: then no link of the mail is ours."""
+    signer: Signer | None = None
+    """Who signs for the domain of From (RFC 8058 s.3.1); None where there is no key for it."""
 
 
 class Composer:
@@ -89,7 +91,7 @@ class Composer:
                 return self._letter(sheet, job, candidate, fields, attempt_id, now)
             encoded = sheet.renderer.encode(fields)
             message = self._message(sheet, job, candidate, fields, attempt_id, now, encoded)
-            return Prepared(candidate, self._signed(sheet.sender, message, now))
+            return Prepared(candidate, _signed(sheet.signer, message, now))
         except InputProblem as problem:
             return Prepared(candidate, None, str(problem))
 
@@ -107,7 +109,7 @@ class Composer:
             attempt_id=uuid4(),
             marketing=None,
         )
-        return self._signed(sender_of(sender), message, now)
+        return _signed(self._signer_of(sender_of(sender)), message, now)
 
     def _letter(
         self, sheet: Sheet, job: Job, candidate: Candidate, fields: Fields, attempt_id: UUID, now: datetime
@@ -149,15 +151,13 @@ class Composer:
     def _complaints_to(self, sender: Sender) -> str | None:
         """Where complaints may be reported: only where we read it, and sign for the very domain of From (RFC 9477)."""
         domain, signed = sender.domain, wire_domain(sender.address.rpartition("@")[2])
-        signer = self._signers.of(signed)
+        signer = self._signer_of(sender)
         if domain not in self._inbound or signer is None or signer.domain != signed:
             return None
         return f"fbl@{domain}" if domain == signed or domain.endswith(f".{signed}") else None
 
-    def _signed(self, sender: Sender, message: bytes, now: datetime) -> bytes:
-        """The message signed for its sender's domain, where there is a key for it (RFC 8058 s.3.1)."""
-        domain = wire_domain(sender.address.rpartition("@")[2])
-        return self._signers.sign(message, domain, int(now.timestamp()))
+    def _signer_of(self, sender: Sender) -> Signer | None:
+        return self._signers.of(wire_domain(sender.address.rpartition("@")[2]))
 
     def _sheet(self, session: Session, job: Job) -> Sheet:
         key = (job.revision_id, job.approved_hash, job.counted)
@@ -169,8 +169,13 @@ class Composer:
             purpose = session.get_one(Purpose, job.purpose)
             counted = clicks.counting(session, job.campaign_id) if job.counted and self._click_links else None
             renderer = _renderer(session.get_one(Revision, job.revision_id), counted)
-            self._sheets[key] = Sheet(renderer, sender, purpose.key, purpose.name, counted)
+            signer = self._signer_of(sender)
+            self._sheets[key] = Sheet(renderer, sender, purpose.key, purpose.name, counted, signer)
         return self._sheets[key]
+
+
+def _signed(signer: Signer | None, message: bytes, now: datetime) -> bytes:
+    return message if signer is None else signer.sign(message, int(now.timestamp()))
 
 
 def message_key(attempt_id: UUID, delivery_id: UUID) -> UUID:
