@@ -106,7 +106,7 @@ CAUSES = (
     Cause(
         "recipients_filter",
         Act.COUNT,
-        "RFC 3463 X.2.1, RFC 5228: a rule of the recipient's own; said with 5.1.1 by some, but somebody is there",
+        "RFC 3463 X.2.0, X.2.1, RFC 5228: the recipient's own rule; some say it with 5.1.1, but somebody is there",
         _words(*phrases.RECIPIENTS_FILTER),
     ),
     Cause(
@@ -155,6 +155,8 @@ def cause_of(words: str, status: str = "") -> Cause:
         rest = found.words.sub(" ", said) if found.words else said
         ours = _told_by(rest, Act.ALERT) if by_status.act is Act.SUPPRESS else None
         found = ours or by_status
+    if found.name == "mailbox_unknown" and _PLAINLY_UNKNOWN.search(said) and _mailbox_was_taken(said, status):
+        found = BY_NAME["recipients_filter"]
     return BY_NAME["temporary"] if found.act is Act.SUPPRESS and _may_pass(said, status) else found
 
 
@@ -167,6 +169,16 @@ def _told_by(said: str, *acts: Act) -> Cause | None:
 _ADDRESS = re.compile(r"[<\[(\"']?[^\s<>\[\]()\"']{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}[>\])\"']?")
 _PASSES = re.compile(r"tempor[aä]|not found, try again|try (?:again )?later", re.IGNORECASE)
 _CODE_4, _CODE_5 = (re.compile(rf"(?<![\d.]){number}[0-5]\d[ -](?=[#<A-Za-z{number}])") for number in (4, 5))
+
+
+# Filters of whole domains say "unknown user" as well; by then the server had taken the recipient.
+_PLAINLY_UNKNOWN = re.compile(r"unknown user|user unknown", re.IGNORECASE)
+_AFTER_DATA = re.compile(r"(?:in reply to|after) (?:the )?end of data", re.IGNORECASE)
+
+
+def _mailbox_was_taken(said: str, status: str) -> bool:
+    """RFC 3463 X.2.0: the mailbox exists; RFC 5321 4.3.2: 550 after the message itself is about policies."""
+    return status == "5.2.0" or (not status.startswith("5.1.") and bool(_AFTER_DATA.search(said)))
 
 
 def _may_pass(said: str, status: str) -> bool:

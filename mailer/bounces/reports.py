@@ -11,6 +11,7 @@ from mailer.bounces.opening import Fields, Opened
 from mailer.bounces.wordings import said_by_server
 
 _STATUS = re.compile(r"(?<![\d.])([245])(\.\d{1,3}\.\d{1,3})(?!\.?\d)")
+_WHEN = re.compile(r"in reply to\s+(?:the\s+)?end\s+of\s+DATA")
 _ACTIONS = {
     "failed": "failed",
     "failure": "failed",  # some servers say it so
@@ -61,7 +62,9 @@ def _finding(block: Fields, aside: str) -> Finding:
 def _cause(action: str, words: str, aside: str, status: str) -> Cause:
     if action != "failed":
         return DELAYED if action == "delayed" else ARRIVED
-    cause = cause_of(words, status)
+    # When the server refused stands only in the words for people.
+    when = _WHEN.search(aside)
+    cause = cause_of(f"{words} {when.group()}" if when else words, status)
     if cause.name != "unclear":
         return cause
     return cause_of(said_by_server(aside), status)

@@ -83,6 +83,13 @@ def test_every_row_of_the_table_names_its_source():
         ("550 la cuenta está deshabilitada temporalmente", "", Act.COUNT),
         ("Sorry, I couldn't find a mail exchanger or IP address. (#5.4.4)", "5.4.4", Act.SUPPRESS),
         ("", "5.4.4", Act.COUNT),
+        # the server had taken the recipient: RFC 3463 X.2.0, RFC 5321 4.3.2
+        ("550 Unknown user asha@example.com", "5.2.0", Act.COUNT),
+        ("550 User unknown (in reply to end of DATA command)", "", Act.COUNT),
+        ("550 5.1.1 User unknown (in reply to end of DATA command)", "5.1.1", Act.SUPPRESS),
+        ("554 This user doesn't have an example.com account (in reply to end of DATA command)", "", Act.SUPPRESS),
+        ("550 User unknown (in reply to RCPT TO command)", "", Act.SUPPRESS),
+        ("550 5.2.1 User unknown", "5.2.1", Act.SUPPRESS),
         ("550 host/domain does not accept mail", "", Act.SUPPRESS),
         ("554 this domain does not accept mail from 192.0.2.1", "", Act.ALERT),
         ("501 Bad address syntax", "", Act.COUNT),  # whose address: the recipient's or ours?

@@ -73,6 +73,13 @@ def test_a_report_that_has_lost_its_boundary_is_read_as_the_words_it_holds():
     assert [one.cause.name for one in sort(raw.format("552 5.2.2 Over quota").encode()).findings] == ["mailbox_full"]
 
 
+@pytest.mark.parametrize(("when", "gone"), [("RCPT TO command", True), ("end\n    of DATA command", False)])
+def test_when_the_server_refused_is_read_from_the_words_for_people(when, gone):
+    """RFC 5321 4.3.2: who was taken as a recipient is there; then it was the message that was refused."""
+    words = f"<asha@example.com>: host mx.example.net said: 550 User unknown (in reply to {when})"
+    assert suppresses(sort(report(block("failed", "5.0.0", "550 User unknown"), words))) is gone
+
+
 def test_a_bounce_that_names_itself_in_japanese_is_one():
     subject = "=?utf-8?B?44Oh44O844Or44Ko44Op44O86YCa55+l?="
     words = "Your mail could not be delivered to: <asha@example.com>\nAs their mailbox is full.\n"
