@@ -1,7 +1,8 @@
 """Worker processes for benchmarks: the real dispatcher, told when to begin, who say what it cost them.
 
 Run as a program it works on one campaign: says "ready", waits for a line, works until its standard input ends, and
-says as JSON what CPU and memory it used. It says "idle" whenever nothing was due.
+says as JSON what CPU and memory it used. It says "idle" whenever nothing was due. Given a second number, it hands over
+so many messages at a time, however long that takes.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ class Hand:
     process: subprocess.Popen[str]
 
     @classmethod
-    def hire(cls, settings: Settings, campaign_id: int) -> Hand:
-        """Start one. It waits to be told."""
+    def hire(cls, settings: Settings, campaign_id: int, k: int | None = None) -> Hand:
+        """Start one, that holds to batches of `k`. It waits to be told."""
+        asked = [str(campaign_id), *([] if k is None else [str(k)])]
         return cls(
             subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.hands", str(campaign_id)],
+                [sys.executable, "-P", "-m", "bench.hands", *asked],
                 cwd=ROOT,
                 env={**os.environ, **settings.environ(), "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.PIPE,
@@ -80,9 +82,9 @@ class Hand:
 
 
 @contextmanager
-def hired(settings: Settings, campaign_id: int, count: int) -> Iterator[list[Hand]]:
+def hired(settings: Settings, campaign_id: int, count: int, *, k: int | None = None) -> Iterator[list[Hand]]:
     """Give so many workers, all ready. Whoever still runs at the end is killed."""
-    hands = [Hand.hire(settings, campaign_id) for _ in range(count)]
+    hands = [Hand.hire(settings, campaign_id, k) for _ in range(count)]
     try:
         for hand in hands:
             hand.hear("ready")
@@ -94,11 +96,24 @@ def hired(settings: Settings, campaign_id: int, count: int) -> Iterator[list[Han
             hand.leave()
 
 
-def work(campaign_id: int, told: IO[str]) -> None:
+class Held(dict[str, float]):
+    """A batch has so many messages, whatever the last one took."""
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self._k = k
+
+    def get(self, *_: Any) -> float:
+        return self._k
+
+
+def work(campaign_id: int, told: IO[str], k: int | None = None) -> None:
     """What such a worker does."""
     stop = threading.Event()
     configure("WARNING")
     with dispatching(Settings.from_env(os.environ), stop) as dispatcher:
+        if k is not None:
+            dispatcher.batches = Held(k)
         print("ready", flush=True)
         told.readline()
         threading.Thread(target=_wait_for_the_end, args=(told, stop), daemon=True).start()
@@ -127,4 +142,4 @@ def _of(pipe: Any) -> IO[str]:
 
 
 if __name__ == "__main__":
-    work(int(sys.argv[1]), sys.stdin)
+    work(int(sys.argv[1]), sys.stdin, *map(int, sys.argv[2:]))

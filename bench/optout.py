@@ -1,8 +1,11 @@
 """One-click opt-outs while mail goes out at full speed: how long each answer takes, and whether any mail started after.
 
 The real web process, two workers, the plain sink. Half of those who leave are in flight at that moment: a hand-over to
-them is open. Late: the sink saw MAIL FROM of a message to somebody after their answer had been read, by the same
-clock. With `--provider slow` each message takes 100 ms, with `hung` the sink stops answering after a while.
+them is open. Late: the sink saw MAIL FROM of a message to somebody after the first line of their answer had been read,
+by the same clock. Each comes by a connection of its own, as mailbox providers do.
+
+Three times: at full speed; with a provider that takes 100 ms a message, in batches of 64 all the same; and with one
+that stops answering after a while. `--provider` chooses one of them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,15 +35,15 @@ from bench.hands import ROOT, hired
 from bench.scene import WORKERS, Scene, scene
 from config.settings import Settings
 from mailer.consent.links import Links
+from workers.carriers import BATCH_MOST
 from workers.measured import Counted
 
-SIZES = (60_000,)
+SIZES = (150_000,)
 GROWS = False
-TRIALS = {"fast": 2_000, "slow": 400, "hung": 100}
 HANGS_AFTER = 40
-SINKS: dict[str, dict[str, Any]] = {"fast": {}, "slow": {"delay": 0.1}, "hung": {"hang_after": HANGS_AFTER}}
 AT_ONCE = 4
-LONGEST = 120.0
+LONGEST = 300.0
+ANSWER_SECONDS = 60.0
 BODY, HEADERS = "List-Unsubscribe=One-Click", {"Content-Type": "application/x-www-form-urlencoded"}
 
 _IN_FLIGHT = text("""
@@ -51,6 +54,29 @@ _WAITING = text("""
     SELECT customer_id, id FROM deliveries
      WHERE campaign_id = :campaign AND customer_id > :after AND state = 'pending' ORDER BY customer_id LIMIT 1
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How the provider is: what its sink does, how many say no, of how many people, and how large batches are held."""
+
+    sink: Mapping[str, Any]
+    trials: int
+    most: int
+    k: int | None = None
+
+
+CASES = {
+    "fast": Case({}, 2_000, 10**9),
+    "slow": Case({"delay": 0.1}, 400, 20_000, BATCH_MOST),
+    "hung": Case({"hang_after": HANGS_AFTER}, 200, 20_000),
+}
+
+
+def each(options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the options of every run: all three unless one was asked for."""
+    chosen = [options["provider"]] if options.get("provider") else list(CASES)
+    return [{**options, "provider": provider} for provider in chosen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +102,19 @@ class Leavers:
 
     def leave(self, until: float) -> None:
         """Go on until enough have left, nobody is left to leave, or time is up."""
-        link = http.client.HTTPConnection("127.0.0.1", self.web, timeout=20)
         while time.monotonic() < until and (found := self._somebody()) is not None:
             person, delivery_id, in_flight = found
             path = urlsplit(self.links.unsubscribe(crowd.ref(person), crowd.KIND, delivery_id)).path
+            link = http.client.HTTPConnection("127.0.0.1", self.web, timeout=ANSWER_SECONDS)
             began = time.monotonic()
             link.request("POST", path, BODY, HEADERS)
             answer = link.getresponse()
-            answer.read()
             at = time.monotonic()
+            answer.read()
+            link.close()
             if answer.status != http.client.OK:
                 raise RuntimeError(f"an opt-out was answered with {answer.status}")
             self.answers.append(Answer(person, in_flight, at - began, at))
-        link.close()
 
     def _somebody(self) -> tuple[int, Any, bool] | None:
         """Return who leaves next, by turns somebody in flight and somebody who waits; None when it is enough."""
@@ -114,21 +140,20 @@ class Leavers:
             return row[0], row[1], in_flight
 
 
-def run(
-    settings: Settings, n: int, *, seed: int, provider: str = "fast", trials: int | None = None, **_options: Any
-) -> Counted:
-    """Measure with an audience of `n`, which must last as long as the trials do."""
-    draw, wanted = random.Random(seed), trials or TRIALS[provider]
+def run(settings: Settings, n: int, *, seed: int, provider: str, trials: int | None = None, **_options: Any) -> Counted:
+    """Measure with an audience of up to `n`, which must last as long as the trials do."""
+    draw, case = random.Random(seed), CASES[provider]
+    n = min(n, case.most)
     with TemporaryDirectory() as folder:
         log = Path(folder) / "seen"
         log.touch()
         with (
-            plain.running(log=log, **SINKS[provider]) as port,
+            plain.running(log=log, **case.sink) as port,
             scene(settings, n, ("127.0.0.1", port)) as made,
             website(made.settings) as web,
-            hired(made.settings, made.campaign_id, WORKERS) as hands,
+            hired(made.settings, made.campaign_id, WORKERS, k=case.k) as hands,
         ):
-            leavers = Leavers(made, web, wanted, draw, n)
+            leavers = Leavers(made, web, trials or case.trials, draw, n)
             for hand in hands:
                 hand.begin()
             if provider == "hung":
@@ -138,7 +163,7 @@ def run(
                 for done in [threads.submit(leavers.leave, until) for _ in range(AT_ONCE)]:
                     done.result()
             time.sleep(1.0)  # what would be late gets time to be
-            return Counted(n, {"provider": provider, **told(leavers.answers, log)})
+            return Counted(n, {"provider": provider, **told(leavers.answers, log), "seed": seed})
 
 
 def wait_until_it_hangs(log: Path) -> None:

@@ -33,9 +33,18 @@ def test_optout_is_never_followed_by_a_message_to_that_person(place):
     assert 0 < told["p50_ms"] <= told["p99_ms"] <= told["max_ms"]
 
 
+def test_optout_is_measured_with_every_kind_of_provider_unless_one_is_named():
+    """At least 2,000 opt-outs, and batches that a slow provider makes no smaller."""
+    bench = found("optout")
+    assert [chosen["provider"] for chosen in bench.each({"provider": None, "trials": 5})] == ["fast", "slow", "hung"]
+    assert bench.each({"provider": "slow"}) == [{"provider": "slow"}]
+    assert bench.CASES["fast"].trials >= 2_000
+    assert bench.CASES["slow"].k == 64
+
+
 def test_killstorm_loses_nobody_and_sends_nothing_twice(place):
     result = found("killstorm").run(place, 600, seed=1, every=0.2, delay=0.02, hurry=True)
     told = json.loads(json.dumps(counted("killstorm", result)))
     assert (told["duplicates"], told["lost"]) == (0, 0)
     assert told["kills"] > 0
-    assert told["in_doubt"] <= told["in_doubt_limit"]
+    assert told["in_doubt"] <= told["kills"] * told["k"] == told["in_doubt_limit"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -24,10 +25,12 @@ FOLDER = Path(__file__).parents[2] / "bench"
 @click.argument("name")
 @click.option("--n", "sizes", type=click.IntRange(1), multiple=True, help="A size; give two or more to see growth.")
 @click.option("--smtp", help="HOST:PORT of a sink for the send benchmark; without it one is started.")
-@click.option("--provider", type=click.Choice(["fast", "slow", "hung"]), default="fast", help="For optout.")
+@click.option("--provider", type=click.Choice(["fast", "slow", "hung"]), help="For optout: one of three.")
 @click.option("--trials", type=click.IntRange(1), help="For optout: how many people say no.")
 @click.option("--every", type=click.FloatRange(0.1), help="For killstorm: seconds between two kills.")
-@click.option("--folder", "labelled", type=click.Path(exists=True, file_okay=False, path_type=Path), help="For classify.")
+@click.option(
+    "--folder", "labelled", type=click.Path(exists=True, file_okay=False, path_type=Path), help="For classify."
+)
 @click.option("--seed", default=1, show_default=True, help="What the data is made from.")
 @click.pass_obj
 def command(
@@ -48,11 +51,11 @@ def command(
         sizes = (max(1, sizes[0] // 10), *sizes)
     smallest: dict[str, Measured] = {}
     try:
-        for n in sizes:
+        for n, chosen in product(sizes, bench.each(options) if hasattr(bench, "each") else [options]):
             with TemporaryDirectory(prefix="askfirst-bench-") as folder:
                 apart = settings.replace(data=Path(folder) / "data", database_url=None, database_owner_url=None)
                 with reachable(apart) as own:
-                    found_out = bench.run(own, n, seed=seed, **options)
+                    found_out = bench.run(own, n, seed=seed, **chosen)
             # One result, or several by name.
             for part, one in (found_out if isinstance(found_out, dict) else {name: found_out}).items():
                 told = (
