@@ -142,8 +142,8 @@ def left_or_tried(it: Round, row, stopped: set[str]) -> bool:
 
 
 def may_be_in_doubt(it: Round, name: str, row, unsaid: set[str], holders) -> bool:
-    """The worker came to harm, or the provider left without an answer."""
-    if it.everybody or name in unsaid:
+    """The worker came to harm, or the provider left without an answer, or was silent for long."""
+    if it.everybody or name in unsaid or (it.hung and row.reason == "no_final_answer"):
         return True
     holder = holders.get(row.attempt_id)
     return holder is not None and int(holder.worker.rpartition(":")[2]) in it.victims

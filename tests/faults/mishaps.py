@@ -29,6 +29,10 @@ class Round:
     victims: set[int] = field(default_factory=set)
     everybody: bool = False
     """The database itself failed: any hand-over that was open may be in doubt."""
+    hung: bool = False
+    """The provider stood still in the middle of conversations: what it got and never answered is in doubt."""
+    seconds: float = 2.0
+    """How long is waited for somebody to come to a step. One who is missed does no harm."""
     told: list[str] = field(default_factory=list)
     healed: float = 0.0
 
@@ -45,7 +49,7 @@ class Round:
 def killed_at_a_step(it: Round, step: str = "") -> None:
     """kill -9, exactly there; sometimes its session is ended too, before what it asked for is done."""
     step = step or it.draw.choice(steps.ALL)
-    with steps.caught(it.installation, step, it.draw.randint(1, 60)) as pid:
+    with steps.caught(it.installation, step, it.draw.randint(1, 60), it.seconds) as pid:
         it.told.append(f"{step} {'caught' if pid else 'missed'}")
         if pid is not None:
             it.victims.add(pid)
@@ -67,7 +71,7 @@ def killed_at_any_moment(it: Round) -> None:
 def stopped_past_its_deadlines(it: Round) -> None:
     """SIGSTOP at a step; its session ends as after 15 s, its deadline passes, its people leave; then it goes on."""
     step = it.draw.choice(steps.ALL)
-    with steps.caught(it.installation, step, it.draw.randint(1, 40)) as pid:
+    with steps.caught(it.installation, step, it.draw.randint(1, 40), it.seconds) as pid:
         it.told.append(f"{step} {'caught' if pid else 'missed'}")
         if pid is None:
             return
@@ -93,7 +97,7 @@ def sessions_ended(it: Round) -> None:
 
 def left_between_intent_and_gate(it: Round) -> None:
     """Many say no, and are answered, while a worker stands with its intent written and its gate not asked."""
-    with steps.caught(it.installation, it.draw.choice(("intent_written", "intent_commits")), 1) as pid:
+    with steps.caught(it.installation, it.draw.choice(("intent_written", "intent_commits")), 1, it.seconds) as pid:
         it.told.append("caught" if pid else "missed")
         it.leavers.leave(40)
         it.installation.wait_until(it.leavers.all_answered, 5.0)
@@ -165,7 +169,7 @@ def provider_lies(it: Round) -> None:
 
 def provider_hangs(it: Round) -> None:
     """Silent in the middle of a conversation for longer than an opt-out waits."""
-    one = it.installation
+    one, it.hung = it.installation, True
     one.post.behave(stop_at=it.draw.choice(("MAIL", "DATA", "DOT", "TAKEN")), stop_after=it.draw.randint(1, 40))
     found: list[str] = []
     one.wait_until(lambda: found.extend(filter(None, [one.post.said("at")])) or found, 1.0)

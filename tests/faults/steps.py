@@ -47,22 +47,22 @@ def build(installation) -> None:
 
 
 @contextmanager
-def caught(installation, step: str, after: int):
-    """Gives the process of the worker that stands at `step`, or None if none came there in time; then lets all go."""
+def caught(installation, step: str, after: int, seconds: float):
+    """Gives the process of the worker that stands at `step`, or None if none comes there in time; then lets all go."""
     if step in CONVERSATION:
         installation.post.behave(stop_at=step, stop_after=after)
         try:
-            yield _at_the_post(installation)
+            yield _at_the_post(installation, seconds)
         finally:
             installation.post.behave()
     elif step in TABLES:
         with installation.owner.connect() as connection, connection.begin():
             connection.execute(text(f"LOCK TABLE {TABLES[step]} IN ACCESS EXCLUSIVE MODE"))
-            yield _at_the_database(installation)
+            yield _at_the_database(installation, seconds)
     else:
         turn(installation, step, closed=True)
         try:
-            yield _at_the_database(installation)
+            yield _at_the_database(installation, seconds)
         finally:
             turn(installation, step, closed=False)
 
@@ -71,14 +71,14 @@ def turn(installation, place: str, *, closed: bool) -> None:
     installation.run("UPDATE turnstiles SET closed = :closed WHERE place = :place", closed=closed, place=place)
 
 
-def _at_the_post(installation) -> int | None:
+def _at_the_post(installation, seconds: float) -> int | None:
     found: list[str] = []
-    if installation.wait_until(lambda: found.extend(filter(None, [installation.post.said("at")])) or found, 2.0):
+    if installation.wait_until(lambda: found.extend(filter(None, [installation.post.said("at")])) or found, seconds):
         return installation.worker_of(found[0])
     return None
 
 
-def _at_the_database(installation) -> int | None:
+def _at_the_database(installation, seconds: float) -> int | None:
     found: list[int] = []
 
     def look() -> list[int]:
@@ -88,4 +88,4 @@ def _at_the_database(installation) -> int | None:
             found.append(int(name.rpartition(" ")[2]))
         return found
 
-    return found[0] if installation.wait_until(look, 2.0) else None
+    return found[0] if installation.wait_until(look, seconds) else None
