@@ -44,6 +44,8 @@ HANGS_AFTER = 40
 AT_ONCE = 4
 LONGEST = 300.0
 ANSWER_SECONDS = 60.0
+START_SECONDS = 300.0
+"""A machine with other work to do starts a web application slowly; nothing is measured yet."""
 BODY, HEADERS = "List-Unsubscribe=One-Click", {"Content-Type": "application/x-www-form-urlencoded"}
 
 _IN_FLIGHT = text("""
@@ -209,7 +211,7 @@ def website(settings: Settings) -> Iterator[int]:
 
 def wait_for(port: int) -> None:
     """Return when it says it is well."""
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
     link.request("GET", "/healthz")
     if link.getresponse().status != http.client.OK:
         raise RuntimeError("the web application is not well")
