@@ -140,6 +140,14 @@ def test_a_backup_on_a_new_machine_starts_in_hold_until_a_person_accepts_it(send
     assert held(sends) is None
 
 
+def test_a_backup_on_a_machine_whose_time_is_behind_starts_in_hold_too(sends, data, tmp_path):
+    """There the last beat before the backup is still to come: that is no clock that ticks."""
+    told(sends, data)
+    told(sends, data)
+    beat(sends, "-1 day")
+    assert not check_restored(sends.sessions, Folders(tmp_path / "new"), keeps=True)
+
+
 def test_a_second_machine_is_no_backup(sends, data, tmp_path):
     told(sends, data)
     told(sends, data)
@@ -247,6 +255,17 @@ def test_a_second_folder_whose_disk_is_not_there_is_a_doubt(sends, data, copy):
     assert "is its disk there?" in held(sends)
     copy.mkdir()  # where it would be mounted
     assert told_both(sends, data, copy) is None
+
+
+def test_a_worker_that_can_not_reach_the_second_folder_waits_for_a_clock_that_can(sends, data, copy, tmp_path):
+    told_both(sends, data, copy)
+    told_both(sends, data, copy)
+    beat(sends, "1 day")
+    assert may_begin(sends, data, copy)
+    assert not may_begin(sends, data, tmp_path / "not mounted here")
+    beat(sends, "2 s")
+    assert may_begin(sends, data, tmp_path / "not mounted here")
+    assert held(sends) is None
 
 
 def test_a_second_folder_that_was_never_there_keeps_the_first_from_nothing(sends, data, copy):
