@@ -33,7 +33,7 @@ from mailer.db import create_engine_from, session_factory
 ROOT = Path(__file__).parent.parent
 ROOT_KEY = bytes(range(32))
 RUN = "ASKFIRST_TEST_RUN"
-START_SECONDS = 90
+START_SECONDS = 200
 FAST_GROUND = Path("/dev/shm")
 WANTED_BYTES = 4_000_000_000
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from sqlalchemy import text
 
-from mailer import delivery, doubts, pick
+from mailer import delivery, doubts, optout, pick
 from mailer.delivery import Prepared
 from tests import factories
 
@@ -66,6 +66,15 @@ class Sending:
             one, another = factories.operator(session).id, factories.operator(session).id
             request, _ = doubts.propose(session, self.campaign_id, one, "The line broke")
             doubts.approve(session, request, another)
+
+    def fold(self, *, leaving: int = 0) -> None:
+        """Fold stop requests as the clock does, until only so many are `leaving` open: what a tick has no time for
+        is for the next.
+        """
+        until = time.monotonic() + 120
+        while self.query("SELECT count(*) AS n FROM stop_requests WHERE folded_at IS NULL")[0].n > leaving:
+            assert time.monotonic() < until, "it can't be folded"
+            optout.fold_waiting(self.engine)
 
     def settled(self) -> None:
         """Return when no transaction runs that is older than what the journal has, in any database of this server.

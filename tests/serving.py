@@ -17,7 +17,7 @@ from pathlib import Path
 from config.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -64,4 +64,4 @@ def serving(settings: Settings) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=START_SECONDS)

@@ -9,7 +9,7 @@ import threading
 
 from sqlalchemy.orm import Session
 
-STEP_SECONDS = 30
+STEP_SECONDS = 120
 
 
 class Killed(BaseException):

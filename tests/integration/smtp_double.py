@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+START_SECONDS = 60.0
+
 
 class Mailbox:
     """An aiosmtpd handler that keeps what it took, and answers as told by stage and recipient.
@@ -93,7 +95,12 @@ def listening(mailbox, *, tls=None, smtps=False, sign_in=None, smtputf8=True, pi
     """An aiosmtpd server on a free port. `tls` makes it offer STARTTLS, with `smtps` it speaks TLS from the start."""
     mailbox.offers = ["250-PIPELINING"] * pipelining
 
+    listener = socket.create_server(("127.0.0.1", 0))
+
     class Here(Controller):
+        def _create_server(self):
+            return self.loop.create_server(self._factory_invoker, sock=listener, ssl=self.ssl_context)
+
         def factory(self):
             return _Speaker(
                 self.handler,
@@ -107,7 +114,10 @@ def listening(mailbox, *, tls=None, smtps=False, sign_in=None, smtputf8=True, pi
                 auth_required=sign_in is not None,
             )
 
-    server = Here(mailbox, hostname="127.0.0.1", port=free_port(), ssl_context=tls if smtps else None)
+    port = listener.getsockname()[1]
+    server = Here(
+        mailbox, hostname="127.0.0.1", port=port, ssl_context=tls if smtps else None, ready_timeout=START_SECONDS
+    )
     server.start()
     try:
         yield server.port
@@ -150,7 +160,7 @@ def scripted(*conversations):
         yield listener.getsockname()[1], heard
     finally:
         listener.close()
-        thread.join(1)
+        thread.join(START_SECONDS)
 
 
 def _play(link, conversation, heard):
@@ -179,11 +189,6 @@ def reset(link):
     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     link.shutdown(socket.SHUT_RD)
     link.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 def certificate(folder, name="localhost"):

@@ -113,7 +113,7 @@ class Conversation:
         """Answer as told or as usual; whether it was a yes."""
         fault = self.server.faults.get((self.name, stage), usual)
         if fault is SILENCE:
-            self.server.released.wait(10)
+            self.server.released.wait(60)
             raise StopIteration
         if fault in {DROP, TAKE_AND_DROP}:
             reset(self.link)

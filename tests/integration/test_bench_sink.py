@@ -63,18 +63,19 @@ def test_dots_split_anywhere_end_the_content_and_nothing_else_does(tmp_path):
 def test_a_slow_sink_notes_when_the_bytes_came_and_answers_later(tmp_path):
     log = tmp_path / "log"
     openings = [bare.commands("b@example.com", f"p{n}@example.com") for n in range(2)]
-    with sink.running(log=log, delay=0.3) as port:
+    with sink.running(log=log, delay=1.0) as port:
         pace = bare.send(("127.0.0.1", port), [CONTENT], openings, connections=1)
     first_dot, second_begun = (float(at) for kind, at, *_ in seen(log)[1:3])
-    assert pace.seconds >= 0.6
-    assert second_begun - first_dot < 0.3
+    assert pace.seconds >= 2.0
+    assert second_begun - first_dot < 1.0
 
 
 def test_a_sink_that_hangs_takes_the_message_and_says_nothing(tmp_path):
     log = tmp_path / "log"
     with sink.running(log=log, hang_after=1) as port:
-        client = smtplib.SMTP("127.0.0.1", port, timeout=0.3)
+        client = smtplib.SMTP("127.0.0.1", port, timeout=60)
         client.sendmail("b@example.com", ["a@example.com"], CONTENT)
+        client.sock.settimeout(1.0)
         with pytest.raises(smtplib.SMTPServerDisconnected):
             client.sendmail("b@example.com", ["c@example.com"], CONTENT)
         client.close()

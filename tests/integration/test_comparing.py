@@ -19,7 +19,7 @@ def account():
 @pytest.fixture
 def lists(account):
     with serving(account) as host:
-        made = SendGridLists(KEY, host=host, seconds=2)
+        made = SendGridLists(KEY, host=host, seconds=60)
         yield made
         made.close()
 
@@ -70,7 +70,7 @@ def test_whom_they_stop_and_we_would_mail_is_stopped_here_too(sends, two, accoun
     look()
     assert stops(sends) == [(person, "all", comparing.SOURCE)]
     assert result(sends) == (1, 0)
-    assert optout.fold_waiting(sends.engine) == 1
+    sends.fold()
     a_day_later(sends)
     look()
     assert result(sends) == (0, 0)

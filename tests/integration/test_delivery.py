@@ -276,7 +276,7 @@ def test_quiet_hours_and_a_pause_of_the_person_wait_and_lose_nobody(sends):
     sends.deliver(MemoryProvider())
     assert sends.states()[paused] == ("pending", "pause_until")
     wait = sends.query("SELECT not_before FROM come_back WHERE customer_id = :p", p=paused)[0].not_before
-    assert abs((wait - until).total_seconds()) < 5
+    assert abs((wait - until).total_seconds()) < 60
     assert sends.due() == []
 
 
@@ -384,9 +384,9 @@ def test_what_the_provider_puts_off_for_days_is_given_up(sends):
 
 
 def test_a_rate_reserves_room_and_refuses_what_is_too_far_away(sends):
-    sends.campaign(sends.people(1), rate_per_second=10)
+    sends.campaign(sends.people(1), rate_per_second=1)
     with sends.sessions() as session, session.begin():
-        assert throttle.reserve(session, sends.campaign_id, 5, patience=1) == 0
-        assert 0 < throttle.reserve(session, sends.campaign_id, 20, patience=1) <= 0.5
-        assert 1 < throttle.reserve(session, sends.campaign_id, 10, patience=5) <= 2.5
-        assert throttle.reserve(session, sends.campaign_id, 10, patience=1) is None
+        assert throttle.reserve(session, sends.campaign_id, 50, patience=10) == 0
+        assert 0 < throttle.reserve(session, sends.campaign_id, 200, patience=50) <= 50
+        assert 100 < throttle.reserve(session, sends.campaign_id, 100, patience=500) <= 250
+        assert throttle.reserve(session, sends.campaign_id, 100, patience=100) is None

@@ -47,7 +47,7 @@ def is_running(pid: int) -> bool:
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until(what, seconds: float = 5.0) -> bool:
+def wait_until(what, seconds: float = 60.0) -> bool:
     until = time.monotonic() + seconds
     while not what() and time.monotonic() < until:
         time.sleep(0.02)
@@ -327,7 +327,7 @@ def witnesses(folder: Path, *names: str, deaf: str = "") -> dict[str, Part]:
         command = [sys.executable, "-c", WITNESS, str(folder / "order"), name, "deaf" if name == deaf else ""]
         parts[name] = Part(name, partial(spawn, command, log), log)
         parts[name].begin()
-    assert wait_until(lambda: all("ready" in part.log.read_text() for part in parts.values()), 20)
+    assert wait_until(lambda: all("ready" in part.log.read_text() for part in parts.values()))
     return parts
 
 

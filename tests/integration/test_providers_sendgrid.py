@@ -16,6 +16,9 @@ from tests.integration.envelopes import Open, envelope
 from tests.integration.smtp_double import certificate
 from tests.sendgrid_double import KEY, SendGrid, serving
 
+LONG, SHORT = 60.0, 1.0
+"""D: short only where its end is waited for; elsewhere a busy machine has all the time it needs."""
+
 
 @pytest.fixture
 def account():
@@ -32,7 +35,7 @@ def host(account):
 def make(request):
     """Makes providers that are closed when the test is over."""
 
-    def made(host, *, key=KEY, seconds=2.0, **options):
+    def made(host, *, key=KEY, seconds=LONG, **options):
         provider = SendGridProvider(key, host=host, seconds=seconds, **options)
         request.addfinalizer(provider.close)
         return provider
@@ -101,21 +104,22 @@ def test_a_connection_that_was_closed_while_it_rested_is_opened_anew(account, ma
 
 
 @pytest.mark.parametrize("how", ["reset", "hang", "truncate"])
-def test_no_whole_answer_is_in_doubt_and_nothing_is_written_twice(provider, account, how):
+def test_no_whole_answer_is_in_doubt_and_nothing_is_written_twice(make, host, account, how):
     """Check 76: SendGrid has no idempotency key."""
     account.tell("p@example.com", how=how, takes=True, body=b"x")
+    provider = make(host, seconds=SHORT if how == "hang" else LONG)
     assert one(provider, recipient="p@example.com").outcome is Outcome.IN_DOUBT
     assert len(account.taken) == 1
 
 
 def test_a_black_hole_and_an_answer_by_the_byte_end_in_time(account, host, make):
     """Check 77: one deadline over all of it; each byte would begin a socket's time-out anew."""
-    provider = make(host, seconds=0.6)
+    provider = make(host, seconds=SHORT)
     account.tell("slow@example.com", how="trickle", body=b"x" * 1000, takes=True)
     account.tell("hung@example.com", how="hang", takes=True)
     began = time.monotonic()
     told = outcomes(provider, [envelope("slow@example.com"), envelope("hung@example.com")])
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < LONG / 2
     assert told == [Outcome.IN_DOUBT] * 2
 
 

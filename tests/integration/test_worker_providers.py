@@ -38,7 +38,7 @@ def account():
 def two_workers(account, committed):
     """Two workers' providers, each with a memory of its own; the database is all they share."""
     with serving(account) as host:
-        providers = [SendGridProvider(KEY, host=host, seconds=2) for _ in range(2)]
+        providers = [SendGridProvider(KEY, host=host, seconds=60) for _ in range(2)]
         yield [Paced(provider, committed.sessions) for provider in providers]
         for provider in providers:
             provider.close()
@@ -195,7 +195,7 @@ def test_a_campaign_goes_out_in_one_request_and_everybody_gets_their_own_mail(se
     account = SendGrid()
     composer = Composer(Links(keys, "https://mail.example.com"), letters=True)
     with serving(account) as host:
-        provider = SendGridProvider(KEY, host=host, seconds=5)
+        provider = SendGridProvider(KEY, host=host, seconds=60)
         dispatcher = dispatching(sends, provider, composer, 1000)
         dispatcher.cursors[sends.campaign_id] = Cursor(sends.campaign_id, dispatcher.claims, 0)
         dispatcher.run(sends.campaign_id)

@@ -28,44 +28,42 @@ from workers.clock import Clock
 from workers.runtime import dispatching
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 60
+PATIENCE = 150
 
 
 @contextmanager
-def running(*command, settings):
+def running(*command, settings, pass_fds=()):
     """A part of askfirst as its own process; stopped in order, and it must have stopped well."""
     environ = {**os.environ, **settings.environ(), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "workers.cli", *command], cwd=ROOT, env=environ)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", *command], cwd=ROOT, env=environ, pass_fds=pass_fds
+    )
     try:
         yield process
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 @pytest.fixture
 def place(sends, valkey_url, tmp_path, keys):
     """Settings of an installation whose parts are the test's engines and a sink of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    settings = Settings.from_env(
-        {
-            "DATABASE_URL": sends.engine.url.render_as_string(hide_password=False),
-            "REDIS_URL": valkey_url,
-            "SMTP_URL": f"smtp+plain://127.0.0.1:{port}",
-            "ASKFIRST_ROOT_KEY": bytes(range(32)).hex(),
-            "ASKFIRST_DATA": str(tmp_path),
-            "PUBLIC_URL": "https://mail.example.com",
-        }
-    )
-    with running("sink", "--port", str(port), settings=settings) as sink:
-        wait_for(lambda: listens(port) or sink.poll() is not None)
-        yield settings
-
-
-def listens(port):
-    with socket.socket() as knocking:
-        return knocking.connect_ex(("127.0.0.1", port)) == 0
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fd, port = listening.fileno(), listening.getsockname()[1]
+        settings = Settings.from_env(
+            {
+                "DATABASE_URL": sends.engine.url.render_as_string(hide_password=False),
+                "REDIS_URL": valkey_url,
+                "SMTP_URL": f"smtp+plain://127.0.0.1:{port}",
+                "ASKFIRST_ROOT_KEY": bytes(range(32)).hex(),
+                "ASKFIRST_DATA": str(tmp_path),
+                "PUBLIC_URL": "https://mail.example.com",
+            }
+        )
+        with running("sink", "--fd", str(fd), settings=settings, pass_fds=[fd]):
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as early:
+                assert early.recv(3) == b"220"  # it is there, also for the signal that ends it
+            yield settings
 
 
 def wait_for(truth):

