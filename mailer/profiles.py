@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sqlalchemy.orm import Session
 
+from mailer import arrays, statements
 from mailer.cards import Thing
+from mailer.statements import Statement
 
 Profile: TypeAlias = (
     "tuple[int, bytes, str | None, str | None, datetime, str, list[int] | None, list[str] | None,"
@@ -32,46 +34,38 @@ class Wanted(NamedTuple):
 
 def read(session: Session, people: Collection[int], purpose: str, wanted: Wanted, category: str) -> list[Profile]:
     """Return a row for each of `people` whose yes to `purpose` stands. What they bought last: of `category`, if any."""
-    asked = {"people": _array(people), "purpose": purpose, "category": category}
-    return _rows(session, _statement(wanted, category != ""), asked)
+    asked = {"people": arrays.numbers(people), "purpose": purpose, "category": category}
+    return statements.run(session, _statement(wanted, category != ""), asked).fetchall()
 
 
 def things(session: Session, numbers: Collection[int]) -> dict[int, Thing]:
     """Return the products with these numbers; none for a number that there isn't."""
-    found = _rows(session, _THINGS, {"numbers": _array(numbers)})
+    found = statements.run(session, _THINGS, {"numbers": arrays.numbers(numbers)})
     return {number: Thing(*said) for number, *said in found}
 
 
-def _rows(session: Session, statement: str, asked: dict[str, Any]) -> list[Any]:
-    """The rows as the driver gives them: to make objects of them costs more than to read them."""
-    result = session.connection().exec_driver_sql(statement, asked)
-    rows = list(result.cursor.fetchall())
-    result.close()
-    return rows
-
-
-def _array(numbers: Collection[int]) -> str:
-    """A list of numbers as PostgreSQL reads one. The driver would look at each number's type."""
-    return "{" + ",".join(map(str, numbers)) + "}"
-
-
 @lru_cache(16)
-def _statement(wanted: Wanted, one_category: bool) -> str:
-    of_category = ("AND value = %(category)s", "AND p.category = %(category)s") if one_category else ("", "")
+def _statement(wanted: Wanted, one_category: bool) -> Statement:
+    of_category = ("AND value = :category", "AND p.category = :category") if one_category else ("", "")
     joined = _LAST_AT.format(of_category=of_category[0]) if wanted.last else ""
     last = f"f.last_at, {_LAST.format(of_category=of_category[1])}" if wanted.last else "NULL, NULL"
-    return _PEOPLE.format(
-        wishes=_WISHES if wanted.wishes else "NULL", often=_OFTEN if wanted.often else "NULL", last=last, joined=joined
+    return Statement(
+        _PEOPLE.format(
+            wishes=_WISHES if wanted.wishes else "NULL",
+            often=_OFTEN if wanted.often else "NULL",
+            last=last,
+            joined=joined,
+        )
     )
 
 
 _PEOPLE = """
     SELECT c.id, c.ref, c.given_name, c.city, e.occurred_at, e.source, {wishes}, {often}, {last}
       FROM customers c
-      JOIN consent_state s ON s.customer_id = c.id AND s.purpose = %(purpose)s AND s.granted
+      JOIN consent_state s ON s.customer_id = c.id AND s.purpose = :purpose AND s.granted
       JOIN consent_events e ON e.customer_id = c.id AND e.seq = s.seq
       {joined}
-     WHERE c.id = ANY(CAST(%(people)s AS bigint[]))"""
+     WHERE c.id = ANY(CAST(:people AS bigint[]))"""
 
 # A few more than a mail shows: what is never named in a mail is left out afterwards.
 _WISHES = """
@@ -97,6 +91,6 @@ _LAST = """
            WHERE o.customer_id = c.id AND o.placed_at = f.last_at AND n.quantity > 0 {of_category}
            ORDER BY n.amount_paise DESC, p.id LIMIT 8) END"""
 
-_THINGS = """
+_THINGS = Statement("""
     SELECT id, name, department, category, external_ref, price_paise FROM products
-     WHERE id = ANY(CAST(%(numbers)s AS bigint[]))"""
+     WHERE id = ANY(CAST(:numbers AS bigint[]))""")
