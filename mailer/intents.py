@@ -47,7 +47,8 @@ _RELEASE = Statement("""
     DELETE FROM campaign_addresses
      WHERE campaign_id = :campaign AND attempt_id = :attempt AND NOT delivery_id = ANY(CAST(:kept AS uuid[]))
 """)
-# One statement, one fate: who has no open hand-over of this attempt gets no intent.
+# One statement, one fate: who has no open hand-over of this attempt gets no intent. An array, because a join of two
+# sets without an index compares each with each.
 _INTEND = Statement("""
     WITH w AS (
       SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS bigint[]), CAST(:hashes AS bytea[]),
@@ -64,8 +65,8 @@ _INTEND = Statement("""
              address_hash = coalesce(w.hash, d.address_hash), recipient_domain = coalesce(w.domain, d.recipient_domain),
              consent_event_id = w.event, ledger_seq_seen = w.seq, policy_version_id = w.policy,
              revision_id = :revision, provider = :provider, intended_at = clock_timestamp(), resend_approved_by = NULL
-        FROM opened o JOIN w ON w.id = o.delivery_id
-       WHERE d.id = w.id AND d.customer_id = w.customer_id RETURNING d.id, d.customer_id),
+        FROM w WHERE w.id = ANY(ARRAY(SELECT delivery_id FROM opened))
+         AND d.id = w.id AND d.customer_id = w.customer_id RETURNING d.id, d.customer_id),
     gone AS (DELETE FROM come_back b USING stated s WHERE b.delivery_id = s.id AND b.customer_id = s.customer_id)
     INSERT INTO delivery_attempts (customer_id, delivery_id, attempt_id, outcome, worker)
     SELECT customer_id, id, :attempt, 'intent', :worker FROM stated RETURNING delivery_id

@@ -42,7 +42,7 @@ def run(session: Session, statement: Statement, values: Mapping[str, Any]) -> ps
     if not isinstance(raw, psycopg.Connection):
         raise TypeError("this needs psycopg")
     try:
-        return raw.execute(statement.driven, values)
+        return raw.execute(statement.driven, values, prepare=True)
     except psycopg.Error as error:
         gone = raw.closed or raw.broken
         if gone:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mailer.providers.smtp_target import Address, Target
     from mailer.providers.smtp_words import Words
 
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 PROMPT_SECONDS = 0.1
 """A server that took longer to answer the last dot gets no message begun behind a dot: it would lie there unread."""
 
@@ -75,7 +76,7 @@ class Line:
 
     def work(self, supply: Supply, now: float) -> None:
         """Do all that can be done now. Raises ConversationError when the connection is of no more use."""
-        wants = selectors.EVENT_READ
+        wants = _READ
         try:
             if self._connecting and not self._has_connected():
                 return
@@ -84,7 +85,7 @@ class Line:
             if self._protecting:
                 self._protecting = False
                 self._go_on(None)
-            wants = selectors.EVENT_READ
+            wants = _READ
             self._listen(now)
             wants |= self._speak(supply, now)
         except (OSError, UnicodeError) as error:
@@ -195,16 +196,21 @@ class Line:
             if talk is None or talk.broken:
                 return 0
             turn = talk.due
-            if turn is None:
-                if not (self._said_more(talk) if talk.turns else self._begun(talk, supply, now)):
-                    return 0
-            elif self._given is not turn:
-                self._given = turn
-                if turn.words is not None and not turn.refusal:
-                    self._write(turn.words.content)
-            elif not self._wire.drained() or not self._finished(talk, turn, supply, now):
-                return selectors.EVENT_WRITE
-        return selectors.EVENT_WRITE
+            if turn is not None:
+                return self._end(talk, turn, supply, now)
+            if not (self._said_more(talk) if talk.turns else self._begun(talk, supply, now)):
+                return 0
+        return _WRITE
+
+    def _end(self, talk: Talk, turn: Turn, supply: Supply, now: float) -> int:
+        """Write the content and, when all of it has left, the dot. What follows waits for answers."""
+        if self._given is not turn:
+            self._given = turn
+            if turn.words is not None and not turn.refusal:
+                self._write(turn.words.content)
+        if not self._flushed() or not self._wire.drained() or not self._finished(talk, turn, supply, now):
+            return _WRITE
+        return 0 if self._unsent is None else _WRITE
 
     def _said_more(self, talk: Talk) -> bool:
         words = talk.more()

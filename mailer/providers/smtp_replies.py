@@ -62,9 +62,10 @@ class Reader:
 
     def feed(self, data: bytes) -> list[Reply]:
         """The replies that are complete now."""
-        first, end, rest = data.partition(b"\n")
-        if not self._rest and not self._lines and (further := _single_lines(rest)) is not None and first[3:4] != b"-":
-            return [_one(first), *further] if end else []
+        if not self._rest and not self._lines and data.endswith(b"\n"):
+            first, _, rest = data.partition(b"\n")
+            if first[3:4] != b"-" and (further := _single_lines(rest)) is not None:
+                return [_one(first), *further]
         *lines, self._rest = (self._rest + data).split(b"\n")
         self.endless = len(self._rest) > LONGEST_LINE
         replies = []
@@ -96,9 +97,9 @@ MOST_LINES = 100
 
 @lru_cache(64)  # what follows the answer to a final dot is nearly always the same
 def _single_lines(data: bytes) -> tuple[Reply, ...] | None:
-    """The replies in whole lines, where each is one of its own."""
-    *lines, rest = data.split(b"\n")
-    return None if rest or any(line[3:4] == b"-" for line in lines) else tuple(_one(line) for line in lines)
+    """The replies in these whole lines, if each is one of its own."""
+    lines = data.split(b"\n")[:-1]
+    return None if any(line[3:4] == b"-" for line in lines) else tuple(_one(line) for line in lines)
 
 
 @lru_cache(512)  # most answers are the same as the one before

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DATA = b"DATA\r\n"
 DOT = b".\r\n"
+_TAKEN = Outcome.TAKEN
+_MAIL, _RCPT, _DATA, _DOT = Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +79,7 @@ class Talk:
         if not self.pipelining:
             turn.unsaid = [(Stage.DATA, DATA), (Stage.RCPT, words.rcpt), (Stage.MAIL, words.mail)]
             return self.more()
-        self._awaited += ((turn, Stage.MAIL), (turn, Stage.RCPT), (turn, Stage.DATA))
+        self._awaited += ((turn, _MAIL), (turn, _RCPT), (turn, _DATA))
         return words.mail + words.rcpt + DATA
 
     def take_back(self, turn: Turn) -> None:
@@ -115,7 +117,7 @@ class Talk:
 
     def finish(self, turn: Turn) -> None:
         """The final dot is about to be written. An answer to it will come."""
-        self._awaited.append((turn, Stage.DOT))
+        self._awaited.append((turn, _DOT))
 
     def not_finished(self) -> None:
         """Not even the first byte of the final dot left."""
@@ -134,13 +136,13 @@ class Talk:
                 self.broken = f"no new beginning: {reply.text}"
             return
         turn.answered = True
-        if stage is Stage.DOT:
+        if stage is _DOT:
             self._end(turn, *(turn.refusal or (stage, reply)))
             self._look_for_the_end(reply)
-        elif reply.code == 354 and stage is Stage.DATA:
+        elif reply.code == 354 and stage is _DATA:
             self._invited(turn)
-        elif reply.code // 100 == 2 and stage is not Stage.DATA:
-            turn.has_recipient = stage is Stage.RCPT
+        elif reply.code // 100 == 2 and stage is not _DATA:
+            turn.has_recipient = stage is _RCPT
         else:
             self._refused(turn, stage, reply)
 
@@ -181,13 +183,15 @@ class Talk:
     def _end(self, turn: Turn, stage: Stage, reply: Reply) -> None:
         self.turns.popleft()
         receipt = turn.receipt(stage, reply)
-        self.taken += receipt.outcome is Outcome.TAKEN
+        self.taken += receipt.outcome is _TAKEN
         self.receipts.append(receipt)
 
     def _look_for_the_end(self, reply: Reply) -> None:
+        if reply.code // 100 == 2:
+            return
         if reply.code == 421:
             self.broken = f"the server closes: {reply.text}"
-        elif reply.code // 100 not in {2, 4, 5}:
+        elif reply.code // 100 not in {4, 5}:
             self.broken = _ASTRAY
 
     def _took_nothing(self, turn: Turn) -> bool:

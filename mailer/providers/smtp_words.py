@@ -5,8 +5,7 @@ Neither address nor content can hold a second command or a second message (ASVS 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailer.message import BadHeader, wire_address
 from mailer.wire_text import WireText
@@ -22,8 +21,7 @@ UNSENDABLE = "unsendable"
 """Address or content would break the conversation. We didn't say it, so nobody refused it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(NamedTuple):
     """What will be said for one message."""
 
     mail: bytes
