@@ -62,7 +62,7 @@ class Reader:
 
     def feed(self, data: bytes) -> list[Reply]:
         """The replies that are complete now."""
-        if not self._rest and not self._lines and data.endswith(b"\n"):
+        if not self._rest and not self._lines and data.endswith(b"\n") and len(data) <= LONGEST_LINE:
             first, _, rest = data.partition(b"\n")
             if first[3:4] != b"-" and (further := _single_lines(rest)) is not None:
                 return [_one(first), *further]
