@@ -18,9 +18,10 @@ from mailer.db import SessionFactory
 
 log = structlog.get_logger(__name__)
 
-WIDTH = 1024
-"""Customer numbers in a stripe. The same for everybody, or claims would mean nothing."""
-MOST = 64
+WIDTH = 256
+"""Customer numbers in a stripe. The same for everybody, or claims would mean nothing. Fewer people than a worker picks
+at once: who has the last stripe of a campaign works alone at its end."""
+MOST = 128
 """Stripes that one worker has at a time: the lock table is shared by all. Few people in each cost it, no more."""
 _SPACE = 0x5AF00000
 """Where these locks are among those of two numbers; campaigns far apart may share one, which costs a detour."""

@@ -102,7 +102,8 @@ class Cursor:
             if obtained or self._is_abandoned():
                 self.after, self._end = first - 1, self._last_of(obtained[-1] if obtained else stripe)
                 return True
-            self._left_to_others = True
+            # They are on our heels, or we on theirs: what is left is taken in small pieces, so that both have some.
+            self._left_to_others, self._count = True, 1
             self.after = self._last_of(stripe)
 
     def _is_abandoned(self) -> bool:

@@ -119,6 +119,13 @@ def test_few_people_a_stripe_are_picked_many_stripes_at_a_time(workers, crowd):
     assert len(worker.claims.take(worker.cursor.campaign_id, 0, 1000)) == stripes.MOST
 
 
+def test_who_meets_another_worker_takes_less_at_a_time(workers, crowd):
+    """Else one of them has all that is left, and the other nothing to do."""
+    first, second = workers
+    assert len(second.pick()) == 3
+    assert [len(first.pick()) for _ in range(4)] == [3, 3, 3, 6]
+
+
 def lose_sessions(sends):
     sends.run("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
                    AND pid <> pg_backend_pid()""")
