@@ -23,6 +23,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -36,6 +37,10 @@ RUN = "ASKFIRST_TEST_RUN"
 START_SECONDS = 200
 FAST_GROUND = Path("/dev/shm")
 WANTED_BYTES = 4_000_000_000
+
+# How long an example takes says how busy the machine is, and nothing about what is tested.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
