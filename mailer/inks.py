@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,9 +25,6 @@ class Ink(Generic[T]):
     """Whether a turn of a loop may come out in one piece, remembered; or as its own pieces, each apart."""
 
 
-_MARKUP = re.compile("""[&<>"']""")
-
-
 @lru_cache(8192)
 def _again(value: str) -> bytes:
     return quoted.encode(str(escape(value)))
@@ -40,7 +36,11 @@ def _html(value: Any) -> bytes:
     if len(value) <= quoted.SHORT:
         return _again(value)
     # What is longer is somebody's own, a signed link: it doesn't come again, and mostly has nothing to escape.
-    return quoted.encode(str(escape(value)) if _MARKUP.search(value) else value)
+    return quoted.encode(str(escape(value)) if _has_markup(value) else value)
+
+
+def _has_markup(value: str) -> bool:
+    return "&" in value or "<" in value or ">" in value or '"' in value or "'" in value
 
 
 BYTES: Ink[bytes] = Ink(quoted.encode, _html, quoted.SOFT_BREAK)

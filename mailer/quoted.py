@@ -8,13 +8,15 @@ line is longer than 76, and none begins with a dot: SMTP then has nothing to stu
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 SOFT_BREAK = b"=\r\n"
 LONGEST = 76
 SHORT = 90
 """Characters of a value that may come again for somebody else: a name, a price, a link to a product."""
+_TWO_LINES = re.compile(r"(?!\.)[ -<>-~]{75}(?!\.)[ -<>-~]{0,74}[!-<>-~]")
+"""What needs no escapes and fits on two lines, as a signed link does: the commonest of what is not remembered."""
 _REMEMBERED = 4096
 _LONG = 4000
 """Characters of a line that is still remembered: paragraphs come again for everybody."""
@@ -23,7 +25,8 @@ _LONG = 4000
 def whole(text: str) -> bytes:
     """Return a text as one body: line by line, for most lines come again. Decoded, CRLF ends its lines, and it."""
     lines = (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).split("\n")
-    return b"\r\n".join([_again(line) if len(line) <= _LONG else encode(line) for line in lines]) + b"\r\n"
+    lines.append("")
+    return b"\r\n".join(map(_LINES.__getitem__, lines))
 
 
 def join(encoded: Sequence[bytes]) -> bytes:
@@ -41,6 +44,8 @@ def join_between(above: bytes, encoded: Sequence[bytes], below: bytes) -> bytes:
 
 def encode(piece: str) -> bytes:
     """Return a piece on lines of its own. CR, LF and CRLF are line ends; a dot never begins a line."""
+    if _TWO_LINES.fullmatch(piece):
+        return f"{piece[: LONGEST - 1]}=\r\n{piece[LONGEST - 1 :]}".encode()
     return _folded(piece.encode()) if _is_plain(piece) else _escaped(piece)
 
 
@@ -63,8 +68,6 @@ def _folded(plain: bytes) -> bytes:
     """Break what needs no escapes, and never before a dot (a row of dots is escaped)."""
     if len(plain) < LONGEST:
         return plain
-    if len(plain) < 2 * LONGEST - 1 and plain[LONGEST - 1 : LONGEST] != b".":
-        return plain[: LONGEST - 1] + SOFT_BREAK + plain[LONGEST - 1 :]
     lines, start = [], 0
     while len(plain) - start >= LONGEST:
         cut = start + LONGEST - 1
@@ -89,6 +92,16 @@ def _room_for_break(encoded: bytes) -> bytes:
     return encoded[:cut] + SOFT_BREAK + encoded[cut:]
 
 
-@lru_cache(_REMEMBERED)
-def _again(line: str) -> bytes:
-    return encode(line)
+class _Lines(dict[str, bytes]):
+    """Lines of text, encoded. When there are too many of them all are forgotten: most of those were one person's."""
+
+    def __missing__(self, line: str) -> bytes:
+        encoded = encode(line)
+        if len(line) <= _LONG:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[line] = encoded
+        return encoded
+
+
+_LINES = _Lines()
