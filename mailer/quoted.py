@@ -17,6 +17,7 @@ SHORT = 90
 """Characters of a value that may come again for somebody else: a name, a price, a link to a product."""
 _TWO_LINES = re.compile(r"(?!\.)[ -<>-~]{75}(?!\.)[ -<>-~]{0,74}[!-<>-~]")
 """What needs no escapes and fits on two lines, as a signed link does: the commonest of what is not remembered."""
+_LINK_LAST = re.compile(r"(.* )?([!-~]{60,})")
 _REMEMBERED = 4096
 _LONG = 4000
 """Characters of a line that is still remembered: paragraphs come again for everybody."""
@@ -93,9 +94,13 @@ def _room_for_break(encoded: bytes) -> bytes:
 
 
 class _Lines(dict[str, bytes]):
-    """Lines of text, encoded. When there are too many of them all are forgotten: most of those were one person's."""
+    """Lines of text, encoded. When there are too many of them all are forgotten."""
 
     def __missing__(self, line: str) -> bytes:
+        if own := _LINK_LAST.fullmatch(line):
+            # Somebody's signed link: only what stands before it comes again.
+            before, link = own.groups("")
+            return SOFT_BREAK.join((self[before], encode(link))) if before else encode(link)
         encoded = encode(line)
         if len(line) <= _LONG:
             if len(self) >= _REMEMBERED:
