@@ -30,9 +30,11 @@ demo: $(READY)  ## a Diwali campaign over a real purchase history; ARGS=--exit e
 check: $(READY)  ## the quick checks: style, types, import contracts, templates, unit tests
 	@$(MAKE) --no-print-directory -j2 -O lint types contracts templates unit
 
-test: $(READY) browser  ## everything: check, then integration, web, faults and the browser
-	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -q -n 3 --dist loadfile --ignore=tests/unit $(ARGS) tests
+# The quick checks go beside the rest, one after the other: tests wait as often as they work.
+test: $(READY) browser  ## everything: check, and integration, web, faults and the browser beside it
+	@$(MAKE) --no-print-directory -O lint types contracts templates unit & check=$$!; \
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/unit $(ARGS) tests; tests=$$?; \
+	wait $$check || { echo "make check failed: see above" >&2; exit 1; }; exit $$tests
 
 bench: $(READY)  ## measure: ARGS="NAME --n N"; prints one JSON line a result
 	@$(BIN)/python -P -m workers.cli bench $(ARGS)

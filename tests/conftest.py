@@ -49,6 +49,34 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[RUN] = f"{ground()}/askfirst-tests-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+LONGEST = (
+    "e2e/test_admin_pages",
+    "faults/test_demo",
+    "faults/test_protocol_machine",
+    "e2e/test_admin_story",
+    "integration/test_up",
+    "faults/test_rounds",
+    "e2e/test_public_pages",
+    "integration/test_bench",
+    "integration/test_engines",
+    "model/test_model",
+    "e2e/test_sender_pages",
+    "faults/test_races",
+    "integration/test_workers",
+    "integration/test_wheel",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: at the end no process waits for another's long one."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.nodeid.removeprefix("tests/")
+        return next((number for number, long in enumerate(LONGEST) if name.startswith(long)), len(LONGEST))
+
+    items.sort(key=place)
+
+
 def ground() -> Path:
     """Return a folder in memory where it is large enough: `fsync` stays on, and costs nothing there."""
     if os.access(FAST_GROUND, os.W_OK) and shutil.disk_usage(FAST_GROUND).free > WANTED_BYTES:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import text
 
 from tests.desks import PASSWORD, Staff
+from tests.e2e.looking import look
 
-COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-WIDTHS = (320, 375, 768, 1280)
 numbers = itertools.count(1)
 
 
@@ -34,23 +31,6 @@ def sign_in(page, served, name):
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{served.url}/")
-
-
-def look(page):
-    """Nothing scrolls sideways, and axe finds nothing; everything that folds is unfolded first.
-
-    Axe is slow: it looks at everything once, narrow and in light, and in dark at the colours.
-    """
-    page.wait_for_load_state()  # a click may just have led here
-    page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true })")
-    for scheme, width in itertools.product(("light", "dark"), WIDTHS):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # else axe measures half-way colours
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{page.url} {width}"
-        if (scheme, width) in {("light", 320), ("dark", 1280)}:
-            found = Axe().run(page, options=RULES if scheme == "light" else COLOURS)
-            assert found.violations_count == 0, f"{page.url} {width} {scheme}: {found.generate_report()}"
-    assert page.locator("h1:visible").count() == 1
 
 
 def test_pages_without_anything_on_them_are_fit_for_everybody(page, watch, served, two):

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from mailer.inbox import write_message
+from tests.e2e.looking import look as look_at
 from tests.mailed import standing
 
-WIDTHS = (320, 375, 768, 1280)
-COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 BAD_REQUEST = "status of 400"
 
 
 def look(page, *, target=44):
-    """Axe finds nothing, nothing scrolls sideways, and every target is large enough, in each width and scheme.
-
-    Axe is slow: it looks at everything once, narrow and in light, and in dark at the colours.
-    """
-    page.wait_for_load_state()  # a click may just have led here
-    for scheme, width in itertools.product(("light", "dark"), WIDTHS):
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert small_targets(page, target) == [], f"{width} {scheme}"
-        if (scheme, width) in {("light", 320), ("dark", 1280)}:
-            found = Axe().run(page, options=RULES if scheme == "light" else COLOURS)
-            assert found.violations_count == 0, f"{width} {scheme}: {found.generate_report()}"
-    assert page.locator("h1:visible").count() == 1
+    """As everywhere (`looking`), and every target is large enough, in each width."""
+    look_at(page, also=lambda: small_targets(page, target))
 
 
 def small_targets(page, target):

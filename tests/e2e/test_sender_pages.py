@@ -6,7 +6,8 @@ from mailer import circuits, domains
 from mailer.domains import Heard
 from tests import factories
 from tests.desks import Staff
-from tests.e2e.test_admin_pages import look, sign_in
+from tests.e2e.looking import look
+from tests.e2e.test_admin_pages import sign_in
 
 BROKEN_WORDS = """() => {
   const broken = []
