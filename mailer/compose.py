@@ -77,8 +77,8 @@ class Composer:
             fields = {delivery: {**said, "clicks": counted[delivery]} for delivery, said in fields.items()}
         now = datetime.now(UTC)
         return [
-            self._one(sheet, job, candidate, fields[candidate.delivery_id], attempt_id, now)
-            if candidate.delivery_id in fields
+            self._one(sheet, job, candidate, said, attempt_id, now)
+            if (said := fields.get(candidate.delivery_id)) is not None
             else Prepared(candidate, None)
             for candidate in candidates
         ]
