@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from mailer import guard_limits
-from mailer.guards import CANARY_FEWEST, WHOLE, Finding, reports_of
+from mailer.guards import CANARY_FEWEST, WHOLE, Finding, reaches, reports_of
 
 _LOCK = text("""
     SELECT canary_messages FROM mandates
@@ -123,7 +123,7 @@ def against(session: Session, campaign_id: int, handed_over: int) -> Finding | N
     reports = reports_of(session, campaign_id)
     for what, limit in guard_limits.read(session).items():
         count = reports.get((WHOLE, what), 0)
-        if count >= CANARY_FEWEST and count >= limit.stop * handed_over:
+        if count >= CANARY_FEWEST and reaches(count, handed_over, limit.stop):
             return Finding(WHOLE, what, "stop", count, handed_over, limit.stop)
     return None
 

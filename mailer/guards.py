@@ -110,12 +110,16 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f}%" if whole else "no base"
 
 
+def reaches(reports: int, base: int, share: float) -> bool:
+    """Whether `reports` of `base` are `share` or more. Pure; in millionths: 0.07 times 100 is a little more than 7."""
+    return reports * 1_000_000 >= round(share * 1_000_000) * base
+
+
 def level_of(reports: int, base: int, known: Known, limit: Limit = USUAL) -> Level:
     """Return what `reports` of `base` come to. Pure. What a person has seen and let go on counts only once it grew."""
     shares: Mapping[Level, float] = {"stop": limit.stop, "warn": limit.warn}
     for level, share in shares.items():
-        # In millionths: 0.07 times 100 is a little more than 7.
-        if reports >= enough(level, known.acknowledged) and reports * 1_000_000 >= round(share * 1_000_000) * base:
+        if reports >= enough(level, known.acknowledged) and reaches(reports, base, share):
             return level
     return "ok"
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from campaigns import guarding, operations
 from campaigns.approval import approval_hash
 from campaigns.options import Options
-from mailer import canary, delivery, intents, reaper
+from mailer import canary, delivery, guard_limits, intents, reaper
 from mailer.delivery import Prepared
 from mailer.providers.memory import MemoryProvider
 from tests import campaigns_ready
@@ -104,6 +104,19 @@ def test_one_report_among_the_first_is_no_rate(sends, provider):
     )
     sends.run("UPDATE mandates SET canary_full_at = canary_full_at - interval '31 minutes'")
     assert tick(sends) == "released"
+
+
+def test_a_limit_that_is_just_reached_holds_the_rest(sends):
+    """7 % of a hundred is seven, whatever 0.07 times a hundred is to a machine."""
+    sends.campaign(sends.people(7))
+    sends.run(
+        "UPDATE deliveries SET state = 'accepted', bounced_at = now() WHERE campaign_id = :c", c=sends.campaign_id
+    )
+    with sends.sessions() as session, session.begin():
+        somebody = session.scalar(text("SELECT id FROM operators LIMIT 1"))
+        guard_limits.change(session, somebody, "bounces", 0.02, 0.07)
+        assert canary.against(session, sends.campaign_id, 100).words == "7 of 100 bounced (7.00%)"
+        assert canary.against(session, sends.campaign_id, 101) is None
 
 
 def test_who_was_withheld_gives_the_place_back(sends, provider):
