@@ -44,9 +44,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _close(self, conn: TConn, *, graceful: bool = False) -> None:
         if graceful and self._farewells.acquire(blocking=False):
-            threading.Thread(target=self._say_farewell, args=(conn,), daemon=True).start()
-        else:
-            TConn.close(conn)
+            try:
+                threading.Thread(target=self._say_farewell, args=(conn,), daemon=True).start()
+            except RuntimeError:  # the machine has no thread to spare
+                self._farewells.release()
+            else:
+                return
+        TConn.close(conn)
 
     def _say_farewell(self, conn: TConn) -> None:
         try:
