@@ -212,8 +212,8 @@ def _journal(session: Session) -> tuple[Level, str, Mapping[str, float]]:
     words: dict[str | None, tuple[Level, str]] = {
         "written": ("ok", "Every no is outside the database too, within seconds."),
         "by another": ("ok", "Another clock writes it."),
-        "in doubt": ("bad", "Not written: this database is not the one that ran here last."),
-        "failed": ("bad", "It can’t be written. Look at the data folder: is the disk full?"),
+        "in doubt": ("bad", "Not written: this database may not be the one that ran here last. Sending says why."),
+        "failed": ("bad", "It can’t be written. Look at the data folder and at JOURNAL_COPY: is a disk full, or gone?"),
     }
     return (*words.get(said, ("unknown", "Not known: only the clock writes it, and the clock is silent.")), {})
 

@@ -74,7 +74,7 @@ def _catch_up(session: Session, folder: Path) -> tuple[int, tuple[int, int]]:
 
 def _tell(folders: Folders, told: restore.Standing, ends: Mapping[Path, tuple[int, int]]) -> list[OSError]:
     troubles = []
-    known = restore.read(folders.data)
+    known = restore.look(folders.data)
     copied = folders.copy is not None and known is not None and known.copied
     for folder in (folder for folder in reversed(folders.all) if folder in ends):
         try:
@@ -86,7 +86,7 @@ def _tell(folders: Folders, told: restore.Standing, ends: Mapping[Path, tuple[in
 
 
 def _begin_at(session: Session, folder: Path) -> tuple[int, int]:
-    witness = restore.read(folder)
+    witness = restore.read(folder)  # raises: nothing is written where nobody knows how far it was written
     if witness is None or restore.doubt(witness, restore.standing(session)) is not None:
         return (0, 0)  # accepted by a person: transactions count anew there, so all of it is written once more
     return witness.position

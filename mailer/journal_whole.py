@@ -49,7 +49,7 @@ def _in_doubt(sessions: SessionFactory, folders: Folders) -> bool:
 
 
 def _waiting(sessions: SessionFactory, folders: Folders) -> int:
-    known = [restore.read(folder) for folder in folders.all]
+    known = [restore.look(folder) for folder in folders.all]
     xact, number = min((0, 0) if witness is None else witness.position for witness in known)
     with sessions() as session:
         return int(session.execute(_WAITING, {"xact": xact, "id": number}).scalar_one())

@@ -7,7 +7,8 @@ folder was told about, doubts it too, unless another clock ticks there: a backup
 
 A folder that is put back together with its database agrees with it. Only a record kept elsewhere (`JOURNAL_COPY`) knows
 better: whichever of the two knows more is believed. Who keeps no record, a worker, sends only where its own is the last
-one told, or a clock has looked within seconds.
+one told, or a clock has looked within seconds. A folder that can't be read is a doubt to whoever keeps its record, and
+nothing to others: opt-outs are heard whatever becomes of a disk.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class Witness:
     position: tuple[int, int] = (0, 0)
     copied: bool = False
     """Whether the second folder was told too. If that one knows nothing now, its disk isn't there."""
+    trouble: str | None = None
+    """Why the folder can't be read: what it knows is then unknown, for now or for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def standing(session: Session) -> Standing:
 
 
 def read(folder: Path) -> Witness | None:
-    """Return what a folder knows; None when it was never told anything."""
+    """Return what a folder knows; None when it was never told anything. Raises OSError if it can't be read."""
     try:
         raw = (folder / FILE).read_bytes()
     except FileNotFoundError:
@@ -115,6 +118,14 @@ def read(folder: Path) -> Witness | None:
         )
     except (ValueError, KeyError, TypeError, IndexError):
         return Witness(None, hashlib.sha256(raw).hexdigest())
+
+
+def look(folder: Path) -> Witness | None:
+    """Return what a folder knows, or why it can't be read: no rights, a stale mount, a broken disk."""
+    try:
+        return read(folder)
+    except OSError as trouble:
+        return Witness(None, "unreadable", trouble=trouble.strerror or type(trouble).__name__)
 
 
 def doubt(witness: Witness | None, now: Standing) -> str | None:
@@ -148,14 +159,15 @@ def check(session: Session, folders: Folders, *, keeps: bool = False) -> str | N
     `keeps`: for whoever writes the folders' records, the clock; others may have a folder that was never told anything.
     The caller commits.
     """
-    known = [read(folder) for folder in folders.all]
-    if not keeps and not any(known):
+    known = [look(folder) for folder in folders.all]
+    heard = _heard(known)
+    if not keeps and not any(heard):
         return None
     now = standing(session)
-    nonce = " ".join(f"none at {now.nonce}" if one is None else one.nonce for one in known)
-    why = _first_doubt(known, now)
+    nonce = " ".join(_name(one, now) for one in known)
+    why = _first_doubt(heard, now)
     if why is None and keeps:
-        why = _missing(known) or _unknown(session, known, now, nonce)
+        why = _unreadable(known) or _missing(known) or _unknown(session, known, now, nonce)
     if why is None or nonce == now.accepted:
         return None
     if session.execute(_HOLD, {"why": why, "nonce": nonce}).first() is not None:
@@ -168,9 +180,28 @@ def vouched(session: Session, folders: Folders) -> bool:
 
     For whoever hands over and keeps no record. A database that no folder was ever told about needs nobody.
     """
-    known = [read(folder) for folder in folders.all]
-    nonces = [one.nonce for one in known if one is not None] if all(known) else []
+    heard = _heard([look(folder) for folder in folders.all])
+    nonces = [one.nonce for one in heard if one is not None] if all(heard) else []
     return bool(session.scalar(_VOUCHED, {"first": FIRST, "nonces": nonces}))
+
+
+def _heard(known: Sequence[Witness | None]) -> list[Witness | None]:
+    return [None if one is None or one.trouble is not None else one for one in known]
+
+
+def _name(one: Witness | None, now: Standing) -> str:
+    # A record that isn't there has no name: a person accepts that for where the database stands now, never for good.
+    if one is None:
+        return f"none at {now.nonce}"
+    return one.nonce if one.trouble is None else f"{one.nonce} at {now.nonce}"
+
+
+def _unreadable(known: Sequence[Witness | None]) -> str | None:
+    places = ("the data folder", "the second folder for the journal (JOURNAL_COPY)")
+    for place, one in zip(places, known, strict=False):
+        if one is not None and one.trouble is not None:
+            return f"{FILE} in {place} can't be read: {one.trouble}. Nobody knows whether this database is an old copy."
+    return None
 
 
 def _first_doubt(known: Sequence[Witness | None], now: Standing) -> str | None:

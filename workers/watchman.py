@@ -42,14 +42,16 @@ class Watchman:
     def look_at_database(self) -> None:
         """See at every tick whether it was restored; every few seconds write its journal."""
         self._looked = False
+        # Until we know better: whatever can't be looked at, nobody reads "written".
+        was, self._journal = self._journal, {"journal": "failed"}
         if not check_restored(self._sessions, self._folders, keeps=True):
             self._journal = {"journal": "in doubt"}
             return
         self._looked = True
         if time.monotonic() - self._told < TELL_SECONDS:
+            self._journal = was
             return
         self._told = time.monotonic()
-        self._journal = {"journal": "failed"}
         while (written := journal.export(self._sessions, self._folders)) == journal.AT_ONCE:
             pass
         self._journal = {"journal": "written" if written is not None else "by another"}

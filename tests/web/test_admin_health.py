@@ -137,6 +137,7 @@ def test_without_a_clock_its_silence_is_said_and_what_only_it_sees_is_unknown(de
     run(desk, """UPDATE heartbeats SET document = '{"queue": null, "journal": "failed"}'""")
     found = lines(desk)
     assert (found["queue"].level, found["journal"].level) == ("warn", "bad")
+    assert "JOURNAL_COPY" in found["journal"].words
     run(desk, "UPDATE heartbeats SET at = clock_timestamp() - interval '3 hours'")
     assert "3 hours ago" in lines(desk)["clock"].words
 
