@@ -6,19 +6,15 @@ locks after `IDLE_IN_TRANSACTION`, and W + D must stay below it (checked by `wor
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psycopg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy import DateTime, Engine, MetaData, create_engine, func, make_url, select, text
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailer import patience
 
@@ -66,9 +62,6 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: DateTime(timezone=True)}
 
 
-TRUSTED_SECONDS = 1.0
-"""A worker's connection that was used so lately is taken to be alive."""
-
 SessionFactory = Callable[[], Session]
 
 
@@ -109,42 +102,12 @@ def create_engine_from(url: str, *, name: str = "askfirst", look_ups: bool = Fal
         normalise(url),
         connect_args=connect,
         isolation_level="READ COMMITTED",
-        pool_pre_ping=not look_ups,
+        pool_pre_ping=True,
         hide_parameters=True,  # they hold people's addresses, and errors are logged
         **options,
     )
     patience.install(engine)
-    if look_ups:
-        _ping_after_a_rest(engine)
     return engine
-
-
-def _ping_after_a_rest(engine: Engine) -> None:
-    """See whether a connection lives before it is used, but not each time where it is used all the time.
-
-    One that died within the second ends what a worker was about to begin with an error, before anything is intended.
-    Where one was lost, the others are looked at before they are used again: an outcome may have to be recorded.
-    """
-    lost = float("-inf")
-
-    @event.listens_for(engine, "checkin")
-    def _used(_connection: Any, record: ConnectionPoolEntry) -> None:
-        record.info["used"] = time.monotonic()
-
-    @event.listens_for(engine, "invalidate")
-    def _lost(*_which: Any) -> None:
-        nonlocal lost
-        lost = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def _look(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-        used = record.info.get("used", 0.0)
-        if used > lost and time.monotonic() - used < TRUSTED_SECONDS:
-            return
-        try:
-            engine.dialect.do_ping(connection)
-        except psycopg.Error:
-            raise InvalidatePoolError from None
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

@@ -68,7 +68,7 @@ class FieldReader:
 
     def __init__(self, links: Links, zone: ZoneInfo = SHOP_ZONE, clock: Callable[[], float] = time.monotonic) -> None:
         self._links, self._zone, self._clock = links, zone, clock
-        self._kept: dict[tuple[int, int, str, frozenset[str]], tuple[float, Common]] = {}
+        self._kept: dict[tuple[int, bytes, int, str, frozenset[str]], tuple[float, Common]] = {}
 
     def read(
         self, session: Session, job: Job, candidates: Sequence[Candidate], reads: Collection[str] = EVERYTHING
@@ -86,7 +86,8 @@ class FieldReader:
         }
 
     def _common(self, session: Session, job: Job, reads: frozenset[str]) -> Common:
-        key, now = (job.revision_id, job.sender_id, job.purpose, reads), self._clock()
+        # The approval, too: a sender that was changed and approved anew is another one at once.
+        key, now = (job.revision_id, job.approved_hash, job.sender_id, job.purpose, reads), self._clock()
         until, common = self._kept.get(key, (now, None))
         if common is None or now >= until or len(common.things) > _MOST_THINGS:
             asked = {"purpose": job.purpose, "sender": job.sender_id, "revision": job.revision_id}

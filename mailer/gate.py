@@ -99,14 +99,16 @@ class Facts(NamedTuple):
     too_soon: bool
 
 
-# What is the same for a whole campaign is read once.
+# What is the same for a whole campaign is read once. The rows in hand come first, whatever the planner knows: a plan
+# made while a campaign was small would else go through all of it, with people locked.
 _FACTS = Statement("""
     WITH m AS MATERIALIZED (
       SELECT m.*, i.hold,
              (SELECT coalesce(max(p.policy_version_id), 0) FROM policy_changes p
                 JOIN policy_versions v ON v.id = p.policy_version_id
                WHERE p.purpose = m.purpose AND v.effective_at <= clock_timestamp()) AS policy_floor
-        FROM mandates m CROSS JOIN installation i WHERE m.campaign_id = :campaign)
+        FROM mandates m CROSS JOIN installation i WHERE m.campaign_id = :campaign),
+    d AS MATERIALIZED (SELECT * FROM deliveries WHERE id = ANY(CAST(:ids AS uuid[])))
     SELECT d.id, d.state, d.attempt_id, d.address_hash AS rendered_for, d.consent_event_id, d.ledger_seq_seen,
            d.message_class, statement_timestamp() AS now,
            c.account, c.birth_date, c.declared_adult_at, c.time_zone,
@@ -133,14 +135,13 @@ _FACTS = Statement("""
                 AND (o.state IN ('accepted', 'in_doubt', 'unconfirmed', 'closed', 'handing_over')
                      AND o.intended_at > clock_timestamp() - make_interval(days => l.min_gap_days)
                      OR o.maybe_mailed_at > clock_timestamp() - make_interval(days => l.min_gap_days))) END AS too_soon
-      FROM deliveries d
-      JOIN customers c ON c.id = d.customer_id
+      FROM d
       JOIN m ON m.campaign_id = d.campaign_id
+      CROSS JOIN LATERAL (SELECT * FROM customers WHERE id = d.customer_id OFFSET 0) AS c
       LEFT JOIN addresses a ON a.customer_id = d.customer_id
       LEFT JOIN consent_heads h ON h.customer_id = d.customer_id
       LEFT JOIN consent_state s ON s.customer_id = d.customer_id AND s.purpose = d.purpose
       LEFT JOIN customer_limits l ON l.customer_id = d.customer_id
-     WHERE d.id = ANY(CAST(:ids AS uuid[]))
 """)
 
 

@@ -43,9 +43,11 @@ _HOLDERS = Statement("""
       LEFT JOIN deliveries d ON d.id = k.delivery_id
      WHERE k.campaign_id = :campaign AND k.address_hash = ANY(CAST(:hashes AS bytea[]))
 """)
+# By hash: there is no other way to a key than through all of its campaign.
 _RELEASE = Statement("""
     DELETE FROM campaign_addresses
-     WHERE campaign_id = :campaign AND attempt_id = :attempt AND NOT delivery_id = ANY(CAST(:kept AS uuid[]))
+     WHERE campaign_id = :campaign AND address_hash = ANY(CAST(:hashes AS bytea[]))
+       AND attempt_id = :attempt AND NOT delivery_id = ANY(CAST(:kept AS uuid[]))
 """)
 # One statement, one fate: who has no open hand-over of this attempt gets no intent. An array, because a join of two
 # sets without an index compares each with each.
@@ -98,7 +100,9 @@ def intend(
     mine, duplicates = _take_addresses(session, mine, common)
     opened = _those(mine, statements.run(session, _INTEND, _words(job, mine, common, provider))) if mine else []
     if len(opened) < len(mine):
-        statements.run(session, _RELEASE, {**common, "kept": arrays.uuids(ids(opened))})
+        kept = ids(opened)
+        hashes = arrays.blobs(c.address_hash for c in mine if c.address_hash and c.delivery_id not in kept)
+        statements.run(session, _RELEASE, {**common, "hashes": hashes, "kept": arrays.uuids(kept)})
     if duplicates:
         statements.run(session, _WITHHOLD_DUPLICATES, {**common, "ids": arrays.uuids(duplicates)})
     return opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from uuid import UUID
@@ -83,7 +84,7 @@ def unrendered(delivery_id: UUID) -> Result:
 def _wait(receipt: Receipt) -> float:
     if receipt.outcome is Outcome.TAKEN:
         return 0.0
-    if receipt.retry_after is not None:
+    if receipt.retry_after is not None and math.isfinite(receipt.retry_after):
         return max(receipt.retry_after, TURNED_AWAY_WAIT)
     if receipt.outcome is not Outcome.NOT_TAKEN:
         return NOT_STARTED_WAIT

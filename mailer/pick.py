@@ -84,11 +84,14 @@ _COLUMNS = """
       LEFT JOIN consent_state s ON s.customer_id = d.customer_id AND s.purpose = d.purpose AND s.granted
      WHERE {condition}"""
 
-_ONWARDS_CONDITION = """d.campaign_id = :campaign AND d.customer_id > :after AND d.customer_id <= :until
-       AND d.state = 'pending' AND NOT coalesce(a.domain, d.recipient_domain) = ANY(CAST(:without AS text[]))
+# Compared and ordered by the two together, which only the campaign's own index can do: that of customers would lead
+# through all other campaigns of each of them.
+_ONWARDS_CONDITION = """(d.campaign_id, d.customer_id) > (:campaign, :after)
+       AND (d.campaign_id, d.customer_id) <= (:campaign, :until) AND d.state = 'pending'
+       AND NOT coalesce(a.domain, d.recipient_domain) = ANY(CAST(:without AS text[]))
        AND NOT EXISTS (SELECT 1 FROM come_back b WHERE b.delivery_id = d.id AND b.customer_id = d.customer_id
                           AND b.not_before > clock_timestamp())
-     ORDER BY d.customer_id LIMIT :limit"""
+     ORDER BY d.campaign_id, d.customer_id LIMIT :limit"""
 _ONWARDS = Statement(_COLUMNS.format(source="deliveries d", condition=_ONWARDS_CONDITION))
 _NEXT = Statement(
     f"""SELECT d.customer_id FROM deliveries d LEFT JOIN addresses a ON a.customer_id = d.customer_id

@@ -58,9 +58,12 @@ _SETTLE = Statement("""
     SELECT customer_id, id, :attempt, state, coalesce(code, reason), :worker FROM stated ORDER BY id
     RETURNING delivery_id
 """)
+# By hash: there is no other way to a key than through all of its campaign.
 _RELEASE = Statement("""
     DELETE FROM campaign_addresses
-     WHERE campaign_id = :campaign AND attempt_id = :attempt AND delivery_id = ANY(CAST(:ids AS uuid[]))
+     WHERE campaign_id = :campaign
+       AND address_hash = ANY(ARRAY(SELECT address_hash FROM deliveries WHERE id = ANY(CAST(:ids AS uuid[]))))
+       AND attempt_id = :attempt AND delivery_id = ANY(CAST(:ids AS uuid[]))
 """)
 _COME_BACK = Statement("""
     INSERT INTO come_back (delivery_id, customer_id, campaign_id, not_before)

@@ -31,7 +31,8 @@ _TAKE = text("""
     WITH RECURSIVE mine AS (
       SELECT CAST(:first AS int) AS stripe, pg_try_advisory_lock(:space, :first) AS held
       UNION ALL
-      SELECT stripe + 1, pg_try_advisory_lock(:space, stripe + 1) FROM mine WHERE held AND stripe + 1 < :first + :count)
+      SELECT stripe + 1, pg_try_advisory_lock(:space, stripe + 1) FROM mine
+       WHERE held AND stripe + 1 < CAST(:first AS int) + CAST(:count AS int))
     SELECT count(*) FROM mine WHERE held
 """)
 _GIVE_BACK = text("""

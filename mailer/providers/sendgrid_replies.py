@@ -7,6 +7,7 @@ and got no answer that we know is in doubt, and nobody sends it again by himself
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from collections.abc import Mapping
@@ -104,4 +105,6 @@ def _reset(value: str, now: float) -> float | None:
         told = float(value)
     except ValueError:
         return None
+    if not math.isfinite(told):
+        return None  # "nan" is a float, too
     return told if told < LONG_AGO else told - now

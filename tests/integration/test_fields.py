@@ -210,6 +210,10 @@ def test_what_many_mails_have_in_common_is_read_anew_soon(session, keys, links, 
         ["₹450", "₹999"],
     ]
     assert fields["sender"]["care_phone"] == "1800 111 2222"
+    session.execute(update(SenderIdentity).values(care_phone="1800 333 4444"))
+    approved_anew = replace(job, approved_hash=b"another")
+    fields = reader.read(session, approved_anew, candidates)[candidates[0].delivery_id]
+    assert fields["sender"]["care_phone"] == "1800 333 4444"
 
 
 def test_what_many_people_wish_for_is_read_anew_at_once(session, keys, links, things):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg import ClientCursor
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from mailer import arrays, db, statements
+from mailer import arrays, gate, intents, pick, profiles, records, statements
 from mailer.db import create_engine_from
 from mailer.statements import Statement
 
@@ -86,23 +89,63 @@ def looking_up(committed):
     engine.dispose()
 
 
-def end(sends, *backends):
-    sends.run("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:pids AS int[])) AS pid", pids=list(backends))
-
-
-def test_a_connection_that_rested_is_looked_at_before_it_is_used(sends, looking_up, monkeypatch):
-    monkeypatch.setattr(db, "TRUSTED_SECONDS", 0.0)
+def test_a_connection_is_looked_at_before_it_is_used(sends, looking_up):
+    """The one of the last step, too: what was intended must not end in doubt because a session was ended since."""
     lost = connection_of(looking_up)
-    end(sends, lost)
+    sends.run("SELECT pg_terminate_backend(:pid, 10000)", pid=lost)
     assert connection_of(looking_up) != lost
 
 
-def test_where_a_connection_was_lost_the_others_are_looked_at_first(sends, looking_up):
-    """An outcome may have to be recorded, at once and once more."""
-    with looking_up.connect() as first, looking_up.connect() as second:
-        lost = [connection.scalar(text("SELECT pg_backend_pid()")) for connection in (first, second)]
-    assert connection_of(looking_up) in lost
-    end(sends, *lost)
-    with pytest.raises(OperationalError):
-        connection_of(looking_up)
-    assert connection_of(looking_up) not in lost
+HOT = {
+    "pick: onwards": pick._ONWARDS,
+    "pick: next": pick._NEXT,
+    "pick: come back": pick._COME_BACK,
+    "people": profiles._statement(profiles.Wanted(), False),
+    "people of a category": profiles._statement(profiles.Wanted(), True),
+    "intent: pending": intents._STILL_PENDING,
+    "intent: holders": intents._HOLDERS,
+    "intent: release": intents._RELEASE,
+    "intent": intents._INTEND,
+    "gate": gate._FACTS,
+    "settle": records._SETTLE,
+    "settle: release": records._RELEASE,
+}
+BY_KEY = {
+    "deliveries": r"\bid = |\bcustomer_id = |ROW\(campaign_id, customer_id\)",
+    "customers": r"\bid = ",
+    "addresses": r"\bcustomer_id = ",
+    "consent_heads": r"\bcustomer_id = ",
+    "consent_state": r"\bcustomer_id = ",
+    "consent_events": r"\bcustomer_id = ",
+    "campaign_addresses": r"\baddress_hash = ",
+    "open_handovers": r"\bcustomer_id = ",
+    "purchase_facets": r"\bcustomer_id = ",
+    "wishlist_items": r"\bcustomer_id = ",
+    "orders": r"\bcustomer_id = ",
+    "order_lines": r"\bcustomer_id = ",
+}
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_who_is_in_hand_comes_first_though_the_plan_was_made_on_empty_tables(looking_up, name):
+    """A plan is made once and kept: one that goes through a whole campaign, or all consents, takes longer than W."""
+    with looking_up.connect() as connection:
+        driver = connection.connection.driver_connection
+        words = numbered(HOT[name].words)
+        plan = ClientCursor(driver).execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {words}").fetchone()[0][0]["Plan"]
+    large = [node for node in walked(plan) if node.get("Relation Name") in BY_KEY and "Scan" in node["Node Type"]]
+    assert large
+    for node in large:
+        condition = node.get("Index Cond", "") + "".join(inner.get("Index Cond", "") for inner in node.get("Plans", ()))
+        assert re.search(BY_KEY[node["Relation Name"]], condition), node
+
+
+def numbered(words):
+    names = list(dict.fromkeys(re.findall(r"(?<!:):([a-z_]+)\b", words)))
+    return re.sub(r"(?<!:):([a-z_]+)\b", lambda found: f"${names.index(found[1]) + 1}", words)
+
+
+def walked(node):
+    yield node
+    for inner in node.get("Plans", ()):
+        yield from walked(inner)

@@ -126,6 +126,14 @@ def test_who_meets_another_worker_takes_less_at_a_time(workers, crowd):
     assert [len(first.pick()) for _ in range(4)] == [3, 3, 3, 6]
 
 
+@pytest.mark.parametrize("first", [32_700, 2**31 - 1_000])
+def test_customers_of_any_number_are_claimed(workers, crowd, first):
+    """Numbers go to the database as small as they are: their sum may be larger."""
+    worker = workers[0]
+    assert worker.claims.take(worker.cursor.campaign_id, first, 128) == range(first, first + 128)
+    assert list(worker.claims._held.values()) == [range(first, first + 128)]
+
+
 def lose_sessions(sends):
     sends.run("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
                    AND pid <> pg_backend_pid()""")

@@ -300,6 +300,8 @@ def test_the_sandbox_takes_with_200():
         ({"x-ratelimit-reset": str(int(NOW) - 20)}, sendgrid_replies.SHORTEST_REST),
         ({"x-ratelimit-reset": str(int(NOW) + 86_400)}, sendgrid_replies.LONGEST_REST),
         ({"x-ratelimit-reset": "soon", "retry-after": "later"}, sendgrid_replies.USUAL_REST),
+        ({"x-ratelimit-reset": "nan"}, sendgrid_replies.USUAL_REST),
+        ({"x-ratelimit-reset": "-inf"}, sendgrid_replies.USUAL_REST),
         ({}, sendgrid_replies.USUAL_REST),
     ],
 )
