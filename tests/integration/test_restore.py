@@ -93,6 +93,14 @@ def test_a_record_that_can_not_be_read_is_a_doubt(sends, data, broken):
     assert "can't be read" in held(sends)
 
 
+@pytest.mark.parametrize("wrong", [{"consent": "7"}, {"witness": None}, {"position": [float("inf"), 0]}, {"nonce": 1}])
+def test_a_record_that_says_something_of_another_kind_is_a_doubt(sends, data, wrong):
+    known = told(sends, data)
+    (data / restore.FILE).write_text(json.dumps(known | wrong))
+    assert not is_sound(sends, data)
+    assert "can't be read" in held(sends)
+
+
 def test_nothing_is_written_over_what_is_known_while_in_doubt(sends, data):
     before = told(sends, data)
     sends.run("UPDATE installation SET witness = 0")
