@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from mailer import acts
 
 FILE = "witness.json"
-_KINDS = {"identity": str, "system": (str, type(None)), "witness": int, "nonce": str, "consent": int, "position": list}
+_KINDS = {"identity": str, "system": str | None, "witness": int, "nonce": str, "consent": int}
 FIRST = 1
 """So often told, the folder may still be empty: a clock killed right then wrote the database first."""
 
@@ -113,14 +113,13 @@ def read(folder: Path) -> Witness | None:
         return None
     try:
         said = json.loads(raw)
-        if not all(isinstance(said[name], kind) for name, kind in _KINDS.items()):
-            raise TypeError("not what was written")
         known = Standing(said["identity"], said["system"], said["witness"], said["nonce"], said["consent"])
-        return Witness(
-            known, said["nonce"], (int(said["position"][0]), int(said["position"][1])), bool(said.get("copied"))
-        )
+        position = (int(said["position"][0]), int(said["position"][1]))
+        if all(isinstance(said[name], kind) for name, kind in _KINDS.items()):
+            return Witness(known, said["nonce"], position, bool(said.get("copied")))
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
-        return Witness(None, hashlib.sha256(raw).hexdigest())
+        pass
+    return Witness(None, hashlib.sha256(raw).hexdigest())
 
 
 def look(folder: Path) -> Witness | None:
