@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mailer.consent.ledger import evidence_digest
+from mailer.consent.evidence import evidence_digest
 from mailer.consent.policy import Action, Event, fold
 
 GENESIS = hashlib.sha256(b"askfirst").digest()

@@ -7,9 +7,6 @@ late fold would wipe out a newer yes.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -20,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from mailer import arrays, statements
 from mailer.consent.eligible import eligible, first_refusal
+from mailer.consent.evidence import sealed
 from mailer.consent.policy import ALL, SHOP_ZONE, Action, Event, is_adult
 from mailer.errors import InputProblem, Underage, UnknownPurpose
 from mailer.models import ConsentEvent, Customer, Purpose, Wording
@@ -30,7 +28,6 @@ __all__ = [
     "as_event",
     "eligible",
     "events_of",
-    "evidence_digest",
     "first_refusal",
     "fold_stop_requests",
     "grant",
@@ -167,7 +164,7 @@ def record(session: Session, acts: Sequence[Act]) -> Sequence[Row[Any]]:
     The people must be locked by this transaction, else the trigger refuses. Acts of one person keep their order.
     Age is not looked at here: callers that take a yes do (`grant`).
     """
-    sealed = [_seal(act.evidence) for act in acts]
+    seals = [sealed(act.evidence) for act in acts]
     rows = session.execute(
         _RECORD,
         {
@@ -178,10 +175,10 @@ def record(session: Session, acts: Sequence[Act]) -> Sequence[Row[Any]]:
             "wordings": [act.wording_id for act in acts],
             "policies": [act.policy_version_id for act in acts],
             "times": [act.occurred_at for act in acts],
-            "digests": [seal.digest if seal else None for seal in sealed],
+            "digests": [seal.digest if seal else None for seal in seals],
         },
     ).all()
-    proofs = {seal.digest: seal for seal in sealed if seal}
+    proofs = {seal.digest: seal for seal in seals if seal}
     proven = [(row, proofs[bytes(row.evidence_digest)]) for row in rows if row.evidence_digest is not None]
     if proven:
         session.execute(
@@ -280,23 +277,3 @@ def as_event(row: ConsentEvent) -> Event:
         row.recorded_at,
         row.policy_version_id,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Seal:
-    salt: bytes
-    document: str
-    digest: bytes
-
-
-def evidence_digest(salt: bytes, document: Mapping[str, Any]) -> bytes:
-    """Return the salted digest that a chain covers instead of the evidence itself."""
-    canonical = json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(salt + canonical.encode()).digest()
-
-
-def _seal(evidence: Mapping[str, Any] | None) -> _Seal | None:
-    if evidence is None:
-        return None
-    salt = secrets.token_bytes(16)
-    return _Seal(salt, json.dumps(evidence, ensure_ascii=False), evidence_digest(salt, evidence))

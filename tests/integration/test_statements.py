@@ -96,6 +96,13 @@ def test_a_connection_is_looked_at_before_it_is_used(sends, looking_up):
     assert connection_of(looking_up) != lost
 
 
+def test_the_facts_of_the_gate_are_read_in_the_order_in_which_they_are_named(looking_up):
+    """They are told apart by their place: two of one kind that changed places would be believed."""
+    with looking_up.connect() as connection:
+        cursor = connection.exec_driver_sql(gate._FACTS.driven, {"campaign": 1, "ids": "{}"}).cursor
+        assert tuple(column.name for column in cursor.description) == gate.Facts._fields
+
+
 HOT = {
     "pick: onwards": pick._ONWARDS,
     "pick: next": pick._NEXT,
